@@ -1,0 +1,99 @@
+"""The ASGI application that Starlette, FastAPI and Django under ASGI mount."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from . import _http
+from ._asgi import Receive, Scope, Send, body_message, serve_stream, start_message
+from ._signals import drain_on_signals
+from ._streams import AsyncStream
+from .errors import JobNotFound
+
+if TYPE_CHECKING:
+    from .hub import Hub
+
+__all__ = ["ASGIApp"]
+
+Allows = Callable[[Scope, Receive, str], Awaitable[bool]]
+"""``(scope, receive, job_id) -> bool``: may this request see this job?"""
+
+
+class ASGIApp:
+    """Answer the routes of protocol.md, section 1, relative to the scope's ``root_path``."""
+
+    def __init__(self, hub: "Hub", allows: Allows) -> None:
+        self._hub = hub
+        self._allows = allows
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})
+        else:
+            await self._request(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        drain_on_signals(self._hub)
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        ask = _http.parse(
+            scope["method"],
+            scope["path"].removeprefix(scope.get("root_path", "")),
+            scope["query_string"].decode("latin-1"),
+            _header_of(scope),
+        )
+        reply: _http.Reply | None
+        if isinstance(ask, _http.Reply):
+            reply = ask
+        else:
+            reply = _http.NOT_FOUND
+            if await self._allows(scope, receive, ask.job_id):
+                try:
+                    reply = _http.answer(self._hub, ask)
+                    if reply is None:
+                        reply = await self._stream(ask, receive, send)
+                except JobNotFound:  # its time to live ended just now
+                    reply = _http.NOT_FOUND
+        if reply is not None:
+            await _send_reply(reply, send, head=scope["method"] == "HEAD")
+
+    async def _stream(self, ask: _http.Ask, receive: Receive, send: Send) -> _http.Reply | None:
+        """Serve a stream, or return the reply that stands for it."""
+        drain_on_signals(self._hub)
+        stream = AsyncStream(self._hub, ask.job_id, ask.options)
+        if stream.subscription.ended:
+            stream.close()
+            return _http.NOTHING_LEFT
+        if ask.head:
+            stream.close()
+            return _http.Reply(200, _http.STREAM_HEADERS)
+        await serve_stream(stream, receive, send)
+        return None
+
+
+async def _send_reply(reply: _http.Reply, send: Send, *, head: bool) -> None:
+    headers = reply.headers
+    if reply.body:
+        headers = (*headers, ("Content-Length", str(len(reply.body))))
+    await send(start_message(reply.status, headers))
+    await send(body_message(b"" if head else reply.body, more=False))
+
+
+def _header_of(scope: Scope) -> Callable[[str], str | None]:
+    """Look headers up by their lower-case names, as ASGI has them."""
+
+    def header(name: str) -> str | None:
+        wanted = name.encode()
+        for key, value in scope["headers"]:
+            if key == wanted:
+                text: str = value.decode("latin-1")
+                return text
+        return None
+
+    return header

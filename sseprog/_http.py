@@ -1,0 +1,194 @@
+"""What a request asks for and what it is answered: protocol.md, section 1, for every adapter."""
+
+import hashlib
+import importlib.resources
+import json
+import random
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from urllib.parse import parse_qsl
+
+from . import __version__
+from ._event import Cursor, busy
+from .errors import JobEnded
+from .progress import check_job_id
+
+if TYPE_CHECKING:
+    from .hub import Hub, StreamOptions
+
+__all__ = ["NOTHING_LEFT", "NOT_FOUND", "STREAM_HEADERS", "Ask", "Reply", "answer", "parse"]
+
+Headers = tuple[tuple[str, str], ...]
+
+STREAM_HEADERS: Final[Headers] = (
+    ("Content-Type", "text/event-stream; charset=utf-8"),
+    ("Cache-Control", "no-cache, no-store, no-transform"),
+    ("X-Accel-Buffering", "no"),
+)
+_JSON: Final = ("Content-Type", "application/json")
+_NOSNIFF: Final = ("X-Content-Type-Options", "nosniff")
+_NO_STORE: Final = ("Cache-Control", "no-store")
+
+_STATIC_TYPES: Final[Mapping[str, str]] = {
+    "sseprog.js": "text/javascript; charset=utf-8",
+    "sseprog.d.ts": "text/plain; charset=utf-8",
+}
+
+
+class Reply(NamedTuple):
+    """A whole response."""
+
+    status: int
+    headers: Headers = ()
+    body: bytes = b""
+
+
+class Ask(NamedTuple):
+    """What a well-formed request asks for, before anybody knows whether it may."""
+
+    what: Literal["stream", "snapshot", "cancel"]
+    job_id: str
+    options: "StreamOptions"
+    header: Callable[[str], str | None]
+    head: bool
+
+    @property
+    def takes_events(self) -> bool:
+        """Tell whether the client is an ``EventSource``, or says that it reads as one."""
+        return "text/event-stream" in (self.header("accept") or "").lower()
+
+
+def parse(method: str, path: str, query: str, header: Callable[[str], str | None]) -> Ask | Reply:
+    """Read a request; ``path`` is relative to the mount, ``header`` looks one up by its name.
+
+    What is wrong with it, or needs no job, is answered here.
+    """
+    parts = path.strip("/").split("/")
+    if len(parts) == 2 and parts[0] == "static":
+        return _allowed(method, "GET", "HEAD") or _static(parts[1], query, header)
+    if len(parts) == 1 and parts[0]:
+        what: Literal["stream", "snapshot", "cancel"] = "snapshot"
+    elif len(parts) == 2 and parts[1] == "stream":
+        what = "stream"
+    elif len(parts) == 2 and parts[1] == "cancel":
+        what = "cancel"
+    else:
+        return NO_ROUTE
+    refused = _allowed(method, "POST") if what == "cancel" else _allowed(method, "GET", "HEAD")
+    if refused is not None:
+        return refused
+    if what == "cancel" and _forged(header):
+        return _error(403, "a job is cancelled from its own site only")
+    try:
+        job_id = check_job_id(parts[0])
+        options = _options(query, header) if what == "stream" else {}
+    except ValueError as error:
+        return _error(400, str(error))
+    return Ask(what, job_id, options, header, head=method == "HEAD")
+
+
+def answer(hub: "Hub", ask: Ask) -> Reply | None:
+    """Answer a request that is allowed; ``None`` if it is to get a stream, and there is room."""
+    if ask.what == "stream":
+        return None if hub.has_room else _busy(ask)
+    if ask.what == "cancel":
+        try:
+            hub.cancel(ask.job_id)
+        except JobEnded:
+            return _error(409, "the job has ended")
+        return Reply(202, (_JSON, _NO_STORE), b'{"cancelling":true}\n')
+    epoch, newest = hub.broker.newest(ask.job_id)
+    tag = f'"{epoch}-{newest.seq}"'
+    headers: Headers = (("ETag", tag), ("Cache-Control", "private, no-cache"))
+    if _matches(ask.header("if-none-match"), tag):
+        return Reply(304, headers)
+    return Reply(200, (_JSON, _NOSNIFF, *headers), newest.data)
+
+
+def _options(query: str, header: Callable[[str], str | None]) -> "StreamOptions":
+    """Read where a stream starts. Raises `ValueError`."""
+    try:
+        asked = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=32, errors="strict"))
+    except ValueError:
+        raise ValueError("the query is not at most 32 fields of UTF-8") from None
+    cursor = header("last-event-id") or asked.get("last_event_id", "")
+    Cursor.parse(cursor)
+    start = asked.get("from", "")
+    if start not in {"", "start"}:
+        raise ValueError("from= takes start, nothing else")
+    heartbeat = asked.get("heartbeat", "")
+    if heartbeat not in {"", "event", "comment"}:
+        raise ValueError("heartbeat= takes event or comment, nothing else")
+    return {
+        "last_event_id": cursor,
+        "from_start": start == "start",
+        "heartbeat_event": heartbeat == "event",
+    }
+
+
+def _allowed(method: str, *methods: str) -> Reply | None:
+    if method in methods:
+        return None
+    reply = _error(405, f"only {' and '.join(methods)} here")
+    return reply._replace(headers=(*reply.headers, ("Allow", ", ".join(methods))))
+
+
+def _forged(header: Callable[[str], str | None]) -> bool:
+    """Tell whether a page of another site sent this (OWASP: CSRF, Fetch Metadata and Origin)."""
+    site = header("sec-fetch-site")
+    if site is not None:
+        return site == "cross-site"
+    origin = header("origin")
+    if origin is None:  # no browser
+        return False
+    hosts = {header("host"), header("x-forwarded-host")}
+    return origin.partition("://")[2] not in hosts
+
+
+def _busy(ask: Ask) -> Reply:
+    if ask.takes_events:
+        return Reply(200, STREAM_HEADERS, busy())
+    reply = _error(503, "there are too many streams, or the server is stopping")
+    seconds = random.randint(1, 5)  # noqa: S311
+    return reply._replace(headers=(*reply.headers, ("Retry-After", str(seconds))))
+
+
+def _matches(condition: str | None, tag: str) -> bool:
+    """Compare weakly, as RFC 9110, section 13.1.2, has it for If-None-Match."""
+    if condition is None:
+        return False
+    tags = {part.strip().removeprefix("W/") for part in condition.split(",")}
+    return tag in tags or "*" in tags
+
+
+def _static(name: str, query: str, header: Callable[[str], str | None]) -> Reply:
+    if name not in _STATIC_TYPES:
+        return NO_ROUTE
+    body, tag = _static_file(name)
+    kept = query == f"v={__version__}"
+    headers: Headers = (
+        ("Content-Type", _STATIC_TYPES[name]),
+        _NOSNIFF,
+        ("ETag", tag),
+        ("Cache-Control", "public, max-age=31536000, immutable" if kept else "no-cache"),
+    )
+    if _matches(header("if-none-match"), tag):
+        return Reply(304, headers[2:])
+    return Reply(200, headers, body)
+
+
+@cache
+def _static_file(name: str) -> tuple[bytes, str]:
+    body = importlib.resources.files("sseprog").joinpath("static", "sseprog", name).read_bytes()
+    return body, f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+
+
+def _error(status: int, reason: str) -> Reply:
+    body = json.dumps({"error": reason}).encode() + b"\n"
+    return Reply(status, (_JSON, _NOSNIFF, _NO_STORE), body)
+
+
+NOT_FOUND: Final = _error(404, "there is no such job")
+NO_ROUTE: Final = _error(404, "there is nothing here")
+NOTHING_LEFT: Final = Reply(204, (_NO_STORE,))

@@ -1,0 +1,133 @@
+"""The log of one job: its newest events as bytes, and the arithmetic of cursors into it."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from ._event import Cursor, Event
+
+__all__ = ["Entry", "JobLog"]
+
+
+class Entry(NamedTuple):
+    """One event as the log keeps it: nothing but its bytes and what conflation has to know."""
+
+    seq: int
+    frame: bytes
+    data_at: int
+    opens_stage: bool
+    terminal: bool
+
+    @property
+    def data(self) -> bytes:
+        """The job's state at this event, as JSON."""
+        return self.frame[self.data_at : -2]
+
+
+class JobLog:
+    """A bounded, gapless run of a job's events, each serialised once.
+
+    Pure: no clock, no lock, no I/O. Whoever lets several threads at it holds a lock around every
+    call. The event with ``seq`` 0 is the state at the job's creation; at least the newest event
+    is always kept, and nothing follows a terminal one.
+
+    ``retention``: how many events are kept; ``None`` keeps all.
+    """
+
+    __slots__ = ("_entries", "_head", "_joined", "_stage", "epoch", "newest", "retention")
+
+    def __init__(self, epoch: str, first: Event, *, retention: int | None) -> None:
+        self.epoch = epoch
+        self.retention = retention
+        self._head = f"id: {epoch}-".encode()
+        self._entries: list[Entry] = []
+        self._stage: str | None = None
+        self._joined: tuple[int, bool, bytes] | None = None
+        self.newest: Entry = self._add(0, first)
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether the terminal event is here."""
+        return self.newest.terminal
+
+    @property
+    def cursor(self) -> Cursor:
+        """The cursor of the newest event."""
+        return Cursor(self.epoch, self.newest.seq)
+
+    @property
+    def oldest_seq(self) -> int:
+        """The number of the oldest event kept."""
+        return self._entries[0].seq
+
+    def append(self, event: Event) -> Entry:
+        """Add an event; the oldest makes room."""
+        if self.newest.terminal:
+            raise AssertionError("a log that has ended was appended to")
+        self.newest = self._add(self.newest.seq + 1, event)
+        self._joined = None
+        if self.retention is not None and len(self._entries) > self.retention:
+            del self._entries[0]
+        return self.newest
+
+    def shrink(self) -> None:
+        """Forget all but the newest event."""
+        del self._entries[:-1]
+        self._joined = None
+
+    def holds(self, cursor: Cursor) -> bool:
+        """Tell whether the event at ``cursor`` is kept, so that nothing after it is missing."""
+        return cursor.epoch == self.epoch and self.oldest_seq <= cursor.seq <= self.newest.seq
+
+    def status(self, seq: int, *, resumed: bool | None = None, as_id: int | None = None) -> bytes:
+        """Return a ``status`` frame with the state at ``seq``.
+
+        ``as_id`` is the number to resume from, where that is another one.
+        """
+        data = self._entries[seq - self.oldest_seq].data
+        if resumed is not None:
+            data = data[:-1] + (b',"resumed":true}' if resumed else b',"resumed":false}')
+        number = seq if as_id is None else as_id
+        return b"%b%d\nevent: status\ndata: %b\n\n" % (self._head, number, data)
+
+    def since(self, seq: int, *, conflate: bool) -> bytes | None:
+        """Return the frames after ``seq`` in one piece, or ``None`` if some of them are gone.
+
+        The streams of a job nearly all ask from the same place, so the last answer is kept.
+        """
+        if self._joined is not None and self._joined[:2] == (seq, conflate):
+            return self._joined[2]
+        start = seq + 1 - self.oldest_seq
+        if start < 0:
+            return None
+        waiting: Sequence[Entry] = self._entries[start:]
+        if conflate:
+            waiting = conflated(waiting)
+        frames = b"".join([entry.frame for entry in waiting])
+        self._joined = (seq, conflate, frames)
+        return frames
+
+    def _add(self, seq: int, event: Event) -> Entry:
+        head = b"%b%d\nevent: %b\ndata: " % (self._head, seq, event.name.encode())
+        stage = event.progress.stage
+        entry = Entry(
+            seq,
+            b"%b%b\n\n" % (head, event.data),
+            len(head),
+            opens_stage=stage != self._stage,
+            terminal=event.progress.ended,
+        )
+        self._stage = stage
+        self._entries.append(entry)
+        return entry
+
+
+def conflated(entries: Sequence[Entry]) -> list[Entry]:
+    """Keep of each stage its first event and its newest, and the terminal one."""
+    kept = [
+        entry
+        for entry, following in pairwise(entries)
+        if entry.opens_stage or following.opens_stage or following.terminal
+    ]
+    kept.extend(entries[-1:])
+    return kept

@@ -1,0 +1,155 @@
+"""Streams as iterators of bytes: the driver for coroutines, and the one for threads.
+
+Both are a cursor and nothing else while nobody waits at them, so one that is forgotten half-way
+costs nothing but its place among ``max_streams``, which it gives back when it is collected.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Self
+
+from ._event import busy
+
+if TYPE_CHECKING:
+    from .hub import Hub, StreamOptions
+
+__all__ = ["AsyncStream", "BusyStream", "SyncStream"]
+
+
+class AsyncStream(AsyncIterator[bytes]):
+    """The driver for coroutines. `aclose` ends it, also while another task waits in it."""
+
+    __slots__ = ("__weakref__", "_waiter", "closed", "hub", "pump", "subscription", "tick", "watch")
+
+    def __init__(self, hub: "Hub", job_id: str, options: "StreamOptions") -> None:
+        self.closed = True  # for __del__, should the next lines raise
+        self.tick = 0
+        self.hub = hub
+        self.pump = hub.pump()
+        self._waiter: asyncio.Future[None] | None = None
+        with hub.broker.lock:
+            self.watch = self.pump.watch(job_id)
+            self.subscription = hub.subscribe(self.watch.log, options)
+        self.closed = False
+        hub.iterators.add(self)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self.closed:
+            with self.hub.broker.lock:
+                chunk = self.subscription.take(time.monotonic())
+            if chunk:
+                return chunk
+            if self.subscription.ended:
+                break
+            self._waiter = self.pump.loop.create_future()
+            self.pump.add(self.watch, self)
+            try:
+                # What was published since `take` found nobody to wake.
+                if not self.subscription.behind:
+                    await self._waiter
+            finally:
+                self._waiter = None
+                self.pump.remove(self.watch, self)
+        self.close()
+        raise StopAsyncIteration
+
+    def advance(self) -> None:
+        """Let `__anext__` look again."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def close(self) -> None:
+        """End the stream; `__anext__` stops. Calling it again does nothing."""
+        if not self.closed:
+            self.closed = True
+            self.pump.unwatch(self.watch)
+            self.hub.unsubscribe()
+            self.advance()
+
+    async def aclose(self) -> None:
+        """End the stream, as an async generator's ``aclose`` does."""
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class SyncStream(Iterator[bytes]):
+    """The driver for threads. `close` ends it, also while another thread waits in it."""
+
+    __slots__ = ("__weakref__", "_grown", "_hub", "_job_id", "closed", "subscription")
+
+    def __init__(self, hub: "Hub", job_id: str, options: "StreamOptions") -> None:
+        self.closed = True  # for __del__, should the next lines raise
+        self._hub = hub
+        self._job_id = job_id
+        self._grown = threading.Event()
+        with hub.broker.lock:
+            log = hub.broker.watch(job_id, self._grown.set)
+            self.subscription = hub.subscribe(log, options)
+        self.closed = False
+        hub.iterators.add(self)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        while not self.closed:
+            self._grown.clear()  # before the look, so that nothing after it goes unseen
+            with self._hub.broker.lock:
+                now = time.monotonic()
+                chunk = self.subscription.take(now)
+            if chunk:
+                return chunk
+            if self.subscription.ended:
+                break
+            self._grown.wait(min(self.subscription.deadline - now, threading.TIMEOUT_MAX))
+        self.close()
+        raise StopIteration
+
+    def advance(self) -> None:
+        """Let `__next__` look again. Any thread."""
+        self._grown.set()
+
+    def close(self) -> None:
+        """End the stream; `__next__` stops. Calling it again does nothing."""
+        if not self.closed:
+            self.closed = True
+            self._hub.broker.unwatch(self._job_id, self._grown.set)
+            self._hub.unsubscribe()
+            self.advance()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class BusyStream(AsyncIterator[bytes], Iterator[bytes]):
+    """What a stream is while there is no room for it: *come back later*, and the end."""
+
+    def __init__(self) -> None:
+        self._chunks = iter([busy()])
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __aiter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._chunks)
+
+    async def __anext__(self) -> bytes:
+        for chunk in self._chunks:
+            return chunk
+        raise StopAsyncIteration
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to give back."""
+
+    async def aclose(self) -> None:
+        """Do nothing: there is nothing to give back."""

@@ -1,0 +1,58 @@
+"""One thread that calls back when it is time, for all jobs of a hub."""
+
+import heapq
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+__all__ = ["Timer"]
+
+logger = logging.getLogger("sseprog")
+
+
+class Timer:
+    """Call functions at given times (seconds, monotonic), in one thread that starts when needed."""
+
+    def __init__(self) -> None:
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()  # of equal times; functions can't be compared
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def at(self, when: float, call: Callable[[], None]) -> None:
+        """Call ``call`` at ``when``, or soon if that has passed; never, once closed."""
+        with self._changed:
+            if self._closed:
+                return
+            heapq.heappush(self._due, (when, next(self._order), call))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="sseprog-timer", daemon=True)
+                self._thread.start()
+            elif self._due[0][2] is call:
+                self._changed.notify()
+
+    def close(self) -> None:
+        """Forget what is due and let the thread end."""
+        with self._changed:
+            self._closed = True
+            self._due.clear()
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._closed and (wait := self._wait()) > 0:
+                    self._changed.wait(min(wait, threading.TIMEOUT_MAX))
+                if self._closed:
+                    return
+                call = heapq.heappop(self._due)[2]
+            try:
+                call()
+            except Exception:
+                logger.exception("a timed call failed")
+
+    def _wait(self) -> float:
+        return self._due[0][0] - time.monotonic() if self._due else threading.TIMEOUT_MAX

@@ -1,0 +1,321 @@
+"""The hub: where an application creates jobs, runs them, and reads how far they are."""
+
+import asyncio
+import atexit
+import logging
+import os
+import secrets
+import threading
+import time
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, Final, TypedDict, Unpack
+
+from ._event import Cursor, Event
+from ._log import JobLog
+from ._pump import Pump
+from ._settings import Settings, SettingsOptions
+from ._streams import AsyncStream, BusyStream, SyncStream
+from ._subscription import Subscription
+from ._timer import Timer
+from ._work import Work, Workers, drive, run_and_log
+from .broker import Broker
+from .errors import JobEnded, JobNotFound
+from .job import CANCELLED, INTERRUPTED, Job
+from .plugins import Plugins
+from .progress import Progress, check_job_id
+
+__all__ = ["Hub", "StreamOptions"]
+
+logger = logging.getLogger("sseprog")
+
+_DEFAULT_WORKERS: Final = min(32, (os.cpu_count() or 1) + 4)  # as concurrent.futures has it
+
+
+class StreamOptions(TypedDict, total=False):
+    """Where a stream starts, and how it says that it is alive."""
+
+    last_event_id: str
+    """The cursor of the event seen last; none or "" starts with the newest state."""
+    from_start: bool
+    """Without a cursor: start with the oldest event kept."""
+    heartbeat_event: bool
+    """Send heartbeats as events, which scripts in a page can see, not as comments."""
+
+
+class Hub:
+    """Keep the jobs of an application and serve their streams.
+
+    ``broker`` is a URL or a `Broker`; without one ``SSEPROG_BROKER``, else ``memory://``. Each
+    setting is a keyword, else ``SSEPROG_<NAME>`` in the environment; see `Settings` for what
+    there is. Raises `ValueError` for an unknown scheme, naming the known ones.
+
+    All methods may be called from any thread, and none blocks but `run` and `close`.
+    """
+
+    def __init__(
+        self, broker: str | Broker | None = None, **settings: Unpack[SettingsOptions]
+    ) -> None:
+        self.settings = Settings.load(settings)
+        self.plugins = Plugins()
+        self.broker = broker if isinstance(broker, Broker) else self._make_broker(broker)
+        self.timer = Timer()
+        self.draining = False
+        self.iterators: weakref.WeakSet[AsyncStream | SyncStream] = weakref.WeakSet()
+        self._streams = 0
+        self._pumps: dict[asyncio.AbstractEventLoop, Pump] = {}
+        self._running: set[Job] = set()
+        self._lock = threading.Lock()
+        self._workers = Workers(self, self.settings.workers or _DEFAULT_WORKERS)
+        self._closed = False
+        atexit.register(_close_if_alive, weakref.ref(self))
+
+    def __repr__(self) -> str:
+        return f"<Hub on {type(self.broker).__name__}>"
+
+    def create(self, job_id: str | None = None, *, owner: str | int | None = None) -> str:
+        """Create a pending job and return its id: an unguessable one (128 bits), or yours.
+
+        With an ``owner``, only requests of that user may watch it; without one, whoever knows
+        the id may. The id of a job that has ended may be used again.
+
+        Raises `ValueError` for a bad id or one that is taken, `TooManyJobs` at ``max_jobs``.
+        """
+        if owner is not None and (isinstance(owner, bool) or not isinstance(owner, (str, int))):
+            raise TypeError(f"owner is a str, an int or None, not {type(owner).__name__}")
+        if job_id is None:
+            job_id = secrets.token_urlsafe(16)
+        check_job_id(job_id)
+        state = Progress(status="pending", job_id=job_id, updated_at=datetime.now(UTC))
+        self.broker.create(job_id, None if owner is None else str(owner), Event.of(state))
+        return job_id
+
+    def job(self, job_id: str) -> Job:
+        """Return the job to report with: ``with hub.job(job_id) as job: job.update(12.5)``.
+
+        A job that was not created is, without an owner, when the block is entered. Entering
+        raises `JobEnded` if the job has ended. If another block holds it, this one takes over.
+        """
+        return Job(self, check_job_id(job_id))
+
+    def start(
+        self,
+        emitter: str | Callable[..., Work],
+        *,
+        job_id: str | None = None,
+        owner: str | int | None = None,
+        **options: Any,
+    ) -> str:
+        """Run an emitter in a background thread; return the job's id at once.
+
+        ``emitter`` is a registered name, or a function that returns a generator of `Progress`;
+        ``options`` are its own, and what it raises about them is raised here. At most
+        ``workers`` run at a time; the others are pending, with their place in the queue.
+        """
+        work = self._make_work(emitter, options)
+        job_id = self._create_unless_there(job_id, owner)
+        self._workers.submit(job_id, lambda: run_and_log(job_id, lambda: self._drive(job_id, work)))
+        return job_id
+
+    def run(
+        self,
+        emitter: str | Callable[..., Work],
+        *,
+        job_id: str | None = None,
+        owner: str | int | None = None,
+        **options: Any,
+    ) -> Progress:
+        """Run an emitter in this thread, as a task of a job queue does; return the last state.
+
+        Raises what the emitter raises, after the job has ended in ``error``.
+        """
+        work = self._make_work(emitter, options)
+        job_id = self._create_unless_there(job_id, owner)
+        self._drive(job_id, work)
+        return self.snapshot(job_id)
+
+    def snapshot(self, job_id: str) -> Progress:
+        """Return the newest state. Raises `JobNotFound`."""
+        return Progress.from_json(self.broker.newest(job_id)[1].data)
+
+    def cancel(self, job_id: str) -> None:
+        """Ask a job's emitter to stop: its next report raises `JobCancelled`.
+
+        A job that nobody runs yet ends at once. Raises `JobNotFound` or `JobEnded`.
+        """
+        before = self.snapshot(job_id)
+        ended = Progress(
+            before.progress,
+            message=CANCELLED,
+            details={"code": "cancelled"},
+            status="cancelled",
+            job_id=job_id,
+            updated_at=datetime.now(UTC),
+        )
+        event = Event.of(ended)
+        if self.broker.cancel(job_id, event):
+            self.plugins.observe(job_id, event)
+            self._workers.discard(job_id)
+
+    def stream(self, job_id: str, **options: Unpack[StreamOptions]) -> Iterator[bytes]:
+        """Return a job's events as bytes, for threads; see `StreamOptions`.
+
+        The subscription is taken here and now. Raises `JobNotFound`, or `ValueError` for a
+        malformed ``last_event_id``. ``close()`` the iterator to leave early.
+        """
+        if not self.has_room:
+            return BusyStream()
+        return SyncStream(self, job_id, options)
+
+    def astream(self, job_id: str, **options: Unpack[StreamOptions]) -> AsyncIterator[bytes]:
+        """Return a job's events as bytes, for coroutines; otherwise as `stream`."""
+        if not self.has_room:
+            return BusyStream()
+        return AsyncStream(self, job_id, options)
+
+    def drain(self) -> None:
+        """End all streams cleanly, over the ``drain`` period, and refuse new ones.
+
+        Browsers come back, to the next server, with their cursor. Jobs go on.
+        """
+        self.draining = True
+        now = time.monotonic()
+        for stream in list(self.iterators):
+            with self.broker.lock:
+                stream.subscription.drain(now)
+            if isinstance(stream, SyncStream):
+                stream.advance()
+        for pump in list(self._pumps.values()):
+            pump.drain()
+
+    def close(self, timeout: float = 10.0) -> None:
+        """End the streams, stop the emitters of this process, and let go of the broker.
+
+        Waits ``timeout`` seconds at most for emitters to clean up. Their jobs end in ``error``
+        with the code ``interrupted``, as do those that were never started.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self.drain()
+        with self._lock:
+            running = list(self._running)
+        for job in running:
+            job._request_stop("interrupted")
+        for job_id in self._workers.close(timeout):
+            state = Progress(
+                message=INTERRUPTED,
+                details={"code": "interrupted"},
+                status="failed",
+                job_id=job_id,
+                updated_at=datetime.now(UTC),
+            )
+            with suppress(JobEnded, JobNotFound):
+                self.publish(state, token=None)
+        self.timer.close()
+        self.broker.close()
+
+    # What follows is for the package's other parts.
+
+    @property
+    def has_room(self) -> bool:
+        """Tell whether one more stream may be opened."""
+        limit = self.settings.max_streams
+        return not self.draining and (limit is None or self._streams < limit)
+
+    @property
+    def streams(self) -> int:
+        """How many streams are open in this process."""
+        return self._streams
+
+    def subscribe(self, log: JobLog, options: StreamOptions) -> Subscription:
+        """Make a subscription. The caller holds the broker's lock since it has got the log."""
+        subscription = Subscription(
+            log,
+            self.settings,
+            now=time.monotonic(),
+            cursor=Cursor.parse(options.get("last_event_id", "")),
+            from_start=options.get("from_start", False),
+            heartbeat_event=options.get("heartbeat_event", False),
+        )
+        self._streams += 1
+        return subscription
+
+    def unsubscribe(self) -> None:
+        """Note that a stream is over."""
+        with self.broker.lock:
+            self._streams -= 1
+
+    def pump(self) -> Pump:
+        """Return the pump of the running event loop."""
+        loop = asyncio.get_running_loop()
+        pump = self._pumps.get(loop)
+        if pump is None:
+            with self._lock:
+                self._pumps = {old: p for old, p in self._pumps.items() if not old.is_closed()}
+                pump = self._pumps[loop] = Pump(self, loop)
+        return pump
+
+    def publish(self, state: Progress, *, token: str | None) -> None:
+        """Append a state to its job's log. Raises `JobEnded`, `JobNotFound`."""
+        event = Event.of(state)
+        self.broker.append(state.job_id, event, token=token)
+        self.plugins.observe(state.job_id, event)
+
+    def hold(self, job: Job) -> str:
+        """Take hold of a job for an emitter, and return its token."""
+        try:
+            token = self.broker.begin(job.id, lambda: job._request_stop("cancelled"))
+        except JobNotFound:
+            self.create(job.id)
+            token = self.broker.begin(job.id, lambda: job._request_stop("cancelled"))
+        with self._lock:
+            self._running.add(job)
+        return token
+
+    def release(self, job: Job) -> None:
+        """Forget a job that an emitter held."""
+        with self._lock:
+            self._running.discard(job)
+
+    def _drive(self, job_id: str, work: Work) -> None:
+        with self.job(job_id) as job:
+            drive(job, work)
+
+    def _make_work(self, emitter: str | Callable[..., Work], options: dict[str, Any]) -> Work:
+        function = self.plugins.emitter(emitter) if isinstance(emitter, str) else emitter
+        work = function(**options)
+        if not hasattr(work, "__next__") and not hasattr(work, "__anext__"):
+            raise TypeError(
+                f"emitter {emitter!r} gave {work!r}, not a generator of Progress: does it yield?"
+            )
+        made: Work = work
+        return made
+
+    def _create_unless_there(self, job_id: str | None, owner: str | int | None) -> str:
+        if job_id is not None and owner is None:
+            try:
+                self.broker.owner(check_job_id(job_id))
+            except JobNotFound:
+                pass
+            else:
+                return job_id
+        return self.create(job_id, owner=owner)
+
+    def _make_broker(self, url: str | None) -> Broker:
+        if url is None:
+            url = os.environ.get("SSEPROG_BROKER") or "memory://"
+        if not isinstance(url, str):
+            raise TypeError(f"broker is a URL such as 'memory://', or a Broker, not {url!r}")
+        scheme, colon, _ = url.partition(":")
+        if not colon:
+            raise ValueError(f"broker {url!r} is not a URL such as 'memory://'")
+        return self.plugins.broker(scheme)(url, self.settings)
+
+
+def _close_if_alive(reference: "weakref.ref[Hub]") -> None:
+    hub = reference()
+    if hub is not None:
+        hub.close()

@@ -1,0 +1,159 @@
+"""Find plugins, ask them what they bring, and keep a bad one from stopping the others."""
+
+import importlib
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Final
+
+import pluggy
+
+from . import hookspecs
+from ._event import Event
+from .errors import PluginError
+
+if TYPE_CHECKING:
+    from .broker import Broker
+
+__all__ = ["Plugins"]
+
+logger = logging.getLogger("sseprog")
+
+BUILT_IN: Final = ("sseprog.brokers", "sseprog.emitters.ffmpeg")
+GROUP: Final = "sseprog"
+
+Emitter = Callable[..., Any]
+
+
+class Plugins:
+    """The plugins of one hub: the built-in ones, those of entry points, and registered ones."""
+
+    def __init__(self) -> None:
+        self._manager = pluggy.PluginManager("sseprog")
+        self._manager.add_hookspecs(hookspecs)
+        self._emitters: dict[str, tuple[Emitter, str]] = {}
+        self._brokers: dict[str, tuple[type[Broker] | str, str]] = {}
+        self._broken: list[str] = []
+        self._found = False
+
+    def register(self, plugin: object, name: str | None = None) -> None:
+        """Add a plugin: a module, or any object with functions marked by `hookimpl`.
+
+        Raises `PluginError`, and takes nothing of it, if it fails while it registers.
+        """
+        label = name or getattr(plugin, "__name__", None) or type(plugin).__name__
+        emitters, brokers = dict(self._emitters), dict(self._brokers)
+        try:
+            self._manager.register(plugin, name)
+            self._manager.check_pending()
+            for hook, table in (
+                ("sseprog_register_emitters", emitters),
+                ("sseprog_register_brokers", brokers),
+            ):
+                for call in self._calls(hook, plugin):
+                    call(register=_into(table, label))
+        except Exception as error:
+            if self._manager.is_registered(plugin):
+                self._manager.unregister(plugin)
+            raise PluginError(f"plugin {label!r} can't be registered: {error}") from error
+        self._emitters, self._brokers = emitters, brokers
+
+    def emitter(self, name: str) -> Emitter:
+        """Return the emitter of that name. Raises `ValueError` that lists what is known."""
+        self._find()
+        try:
+            return self._emitters[name][0]
+        except KeyError:
+            raise ValueError(self._unknown("emitter", name, self._emitters)) from None
+
+    def broker(self, scheme: str) -> "type[Broker]":
+        """Return the broker for a URL's scheme. Raises `ValueError` that lists what is known."""
+        if not self._manager.has_plugin(BUILT_IN[0]):
+            self.register(importlib.import_module(BUILT_IN[0]), BUILT_IN[0])
+        if scheme not in self._brokers:
+            self._find()
+        try:
+            found = self._brokers[scheme][0]
+        except KeyError:
+            raise ValueError(self._unknown("broker scheme", scheme, self._brokers)) from None
+        if isinstance(found, str):
+            module, _, name = found.partition(":")
+            loaded: type[Broker] = getattr(importlib.import_module(module), name)
+            return loaded
+        return found
+
+    def authorize(
+        self, request: object, job_id: str, owner: str | None
+    ) -> bool | Awaitable[bool] | None:
+        """Ask the ``sseprog_authorize`` hooks; ``None`` if none of them has an answer."""
+        answer: bool | Awaitable[bool] | None = self._manager.hook.sseprog_authorize(
+            request=request, job_id=job_id, owner=owner
+        )
+        return answer
+
+    @property
+    def authorizes(self) -> bool:
+        """Tell whether any plugin has a say in who may watch."""
+        self._find()
+        return bool(self._manager.hook.sseprog_authorize.get_hookimpls())
+
+    def observe(self, job_id: str, event: Event) -> None:
+        """Show an event to the ``sseprog_event`` hooks. One that raises is logged, and no more."""
+        self._find()
+        hook = self._manager.hook.sseprog_event
+        for implementation in hook.get_hookimpls():
+            try:
+                _bound(implementation)(job_id=job_id, event=event)
+            except Exception:
+                name = implementation.plugin_name
+                logger.warning("plugin %r failed in sseprog_event", name, exc_info=True)
+
+    def _find(self) -> None:
+        """Load the built-in plugins and those of entry points, once."""
+        if self._found:
+            return
+        self._found = True
+        for name in BUILT_IN:
+            if not self._manager.has_plugin(name):
+                self._load(name, partial(importlib.import_module, name))
+        for entry in entry_points(group=GROUP):
+            self._load(f"{entry.name} ({entry.value})", entry.load)
+
+    def _load(self, name: str, load: Callable[[], object]) -> None:
+        try:
+            self.register(load(), name)
+        except Exception as error:
+            self._broken.append(name)
+            logger.error("plugin %r was left out: %s: %s", name, type(error).__name__, error)
+
+    def _calls(self, hook: str, plugin: object) -> Iterator[Callable[..., Any]]:
+        for implementation in getattr(self._manager.hook, hook).get_hookimpls():
+            if implementation.plugin is plugin:
+                yield _bound(implementation)
+
+    def _unknown(self, what: str, name: str, known: dict[str, Any]) -> str:
+        text = f"unknown {what} {name!r}; known are {', '.join(sorted(known)) or 'none'}"
+        if self._broken:
+            text += f"; plugins left out because they failed: {', '.join(self._broken)}"
+        return text
+
+
+def _bound(implementation: pluggy.HookImpl) -> Callable[..., Any]:
+    """Call a hook implementation by keywords; like all of pluggy's, it may want only some."""
+
+    def call(**arguments: object) -> Any:
+        return implementation.function(*(arguments[name] for name in implementation.argnames))
+
+    return call
+
+
+def _into(table: dict[str, Any], plugin: str) -> Callable[[str, Any], None]:
+    def register(name: str, value: Any, /) -> None:
+        if name in table:
+            raise ValueError(f"{name!r} is registered by plugin {table[name][1]!r} already")
+        if not callable(value) and not isinstance(value, str):
+            raise TypeError(f"{name!r}: {value!r} can't be called")
+        table[name] = (value, plugin)
+
+    return register

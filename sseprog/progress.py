@@ -1,0 +1,203 @@
+"""A job's state: what every event carries, what an emitter yields, and what may be in it."""
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, SupportsFloat
+
+import msgspec
+
+__all__ = ["MAX_DETAILS", "MAX_TEXT", "TERMINAL", "Progress", "Status", "check_job_id"]
+
+Status = Literal["pending", "running", "stalled", "completed", "failed", "cancelled", "lost"]
+
+TERMINAL: Final = frozenset({"completed", "failed", "cancelled", "lost"})
+"""The statuses that end a job."""
+
+MAX_DETAILS: Final = 16 * 1024
+"""The most bytes that ``details`` may take as JSON."""
+
+MAX_TEXT: Final = 16 * 1024
+"""The most characters of a stage or a message: a log of them must stay bounded too."""
+
+_STATUSES: Final = frozenset({"pending", "running", "stalled"}) | TERMINAL
+_JOB_ID: Final = re.compile(r"[A-Za-z0-9._~:-]{1,128}")
+_RESERVED: Final = frozenset({"stream"})
+# Category Cc but tab and newline; and surrogates, which UTF-8 has no bytes for.
+_REFUSED: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_encoder: Final = msgspec.json.Encoder()
+
+
+class _Report(msgspec.Struct, frozen=True):
+    progress: float | None = None
+
+
+class Progress(_Report, frozen=True, kw_only=True):
+    """A job's whole state, as frozen as its parts allow.
+
+    An emitter yields it with its first five fields; the hub fills in the others.
+
+    ``progress``: percent of the whole job, 0 to 100, or ``None`` where it can't be known.
+    ``stage``: what is being done, such as ``"transcoding 720p"``; a page lists stages by it.
+    ``message``: a sentence for people. Any Unicode but control characters; newline and tab pass.
+    ``details``: any JSON object of at most 16 KiB encoded; dates, UUIDs and dataclasses are
+    turned into JSON when the value is made.
+    ``eta``: seconds left, or ``None``.
+
+    Raises `TypeError` or `ValueError`, naming the value and the rule.
+    """
+
+    stage: str = ""
+    message: str = ""
+    details: dict[str, Any] = {}
+    eta: float | None = None
+    status: Status = "running"
+    job_id: str = ""
+    started_at: datetime | None = None
+    updated_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        put = msgspec.structs.force_setattr
+        if self.progress is not None:
+            put(self, "progress", check_percent(self.progress))
+        if self.eta is not None:
+            put(self, "eta", check_eta(self.eta))
+        check_text("stage", self.stage)
+        check_text("message", self.message)
+        put(self, "details", check_details(self.details) if self.details else {})
+        if self.status not in _STATUSES:
+            known = ", ".join(sorted(_STATUSES))
+            raise ValueError(f"status {self.status!r} is not one of {known}")
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether the job is over."""
+        return self.status in TERMINAL
+
+    def to_json(self) -> bytes:
+        """Encode as one line of JSON, the ``data`` of an event (protocol, section 2)."""
+        return _encoder.encode(
+            _Wire(
+                self.job_id,
+                self.status,
+                self.stage,
+                _shortest(self.progress),
+                self.message,
+                self.details,
+                _shortest(self.eta),
+                _rfc3339(self.started_at),
+                _rfc3339(self.updated_at),
+            )
+        )
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "Progress":
+        """Decode what `to_json` gave; fields that it doesn't know are ignored."""
+        return _decoder.decode(data)
+
+
+class _Wire(msgspec.Struct, frozen=True):
+    job_id: str
+    status: str
+    stage: str
+    progress: float | None
+    message: str
+    details: dict[str, Any]
+    eta: float | None
+    started_at: str | None
+    updated_at: str | None
+
+
+_decoder: Final = msgspec.json.Decoder(Progress)
+
+
+def check_job_id(job_id: str) -> str:
+    """Return ``job_id`` if it may be one, or raise `TypeError` or `ValueError`."""
+    if not isinstance(job_id, str):
+        raise TypeError(f"a job id is a str, not {type(job_id).__name__}: {job_id!r}")
+    if not _JOB_ID.fullmatch(job_id):
+        raise ValueError(
+            f"job id {_shown(job_id)} is not 1 to 128 characters of A-Z a-z 0-9 . _ ~ : -"
+        )
+    if job_id in _RESERVED:
+        raise ValueError(f"job id {job_id!r} is reserved: it names a route")
+    return job_id
+
+
+def check_percent(value: SupportsFloat) -> float:
+    """Return a percentage as a float, or raise `TypeError` or `ValueError`."""
+    number = _number("progress", value)
+    if not 0 <= number <= 100:  # also refuses NaN, which compares false
+        raise ValueError(f"progress {value!r} is not a number from 0 to 100 (percent), or None")
+    return number
+
+
+def check_eta(value: SupportsFloat) -> float:
+    """Return a number of seconds as a float, or raise `TypeError` or `ValueError`."""
+    number = _number("eta", value)
+    if not (number >= 0 and math.isfinite(number)):
+        raise ValueError(f"eta {value!r} is not a finite number of seconds from 0 on, or None")
+    return number
+
+
+def check_text(name: str, value: str) -> str:
+    """Return a stage or a message, or raise `TypeError` or `ValueError`."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is a str, not {type(value).__name__}: {_shown(value)}")
+    if len(value) > MAX_TEXT:
+        raise ValueError(f"{name} has {len(value)} characters; at most {MAX_TEXT} are allowed")
+    if bad := _REFUSED.search(value):
+        raise ValueError(
+            f"{name} {_shown(value)} has U+{ord(bad[0]):04X} at index {bad.start()}: "
+            "no control characters but newline and tab, and no lone surrogates"
+        )
+    return value
+
+
+def check_details(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return details as a plain JSON object of its own, or raise `TypeError` or `ValueError`.
+
+    A copy, so that what the caller changes later can neither alter nor break an event.
+    """
+    if not isinstance(value, Mapping):
+        raise TypeError(
+            f"details is a mapping (a JSON object), not {type(value).__name__}: {_shown(value)}"
+        )
+    try:
+        encoded = _encoder.encode(value if isinstance(value, dict) else dict(value))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise TypeError(f"details {_shown(value)} can't be written as JSON: {error}") from error
+    if len(encoded) > MAX_DETAILS:
+        raise ValueError(
+            f"details take {len(encoded)} bytes as JSON; at most {MAX_DETAILS} are allowed"
+        )
+    decoded: dict[str, Any] = msgspec.json.decode(encoded)
+    return decoded
+
+
+def clean_text(text: str) -> str:
+    """Make a text fit for a message: what `check_text` refuses becomes U+FFFD, or is cut off."""
+    return _REFUSED.sub("\N{REPLACEMENT CHARACTER}", text)[:MAX_TEXT]
+
+
+def _number(name: str, value: SupportsFloat) -> float:
+    if isinstance(value, (bool, str, bytes)) or not hasattr(value, "__float__"):
+        raise TypeError(f"{name} is a number or None, not {type(value).__name__}: {_shown(value)}")
+    return float(value)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _shortest(number: float | None) -> float | None:
+    """Write 100.0 as ``100``."""
+    return int(number) if number is not None and number.is_integer() else number
+
+
+def _rfc3339(moment: datetime | None) -> str | None:
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
