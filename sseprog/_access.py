@@ -52,8 +52,8 @@ class Access:
         try:
             if self._authorize is not None:
                 return bool(await _answer(self._authorize, request, job_id, owner))
-            if self._hub.plugins.authorizes:
-                answer = await _answer(self._hub.plugins.authorize, request, job_id, owner)
+            for hook in self._hub.plugins.authorizers():
+                answer = await _answer(hook, request, job_id, owner)
                 if answer is not None:
                     return bool(answer)
             return owner is None or self._user_of(request) == owner

@@ -44,7 +44,7 @@ class ASGIApp:
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         ask = _http.parse(
             scope["method"],
-            scope["path"].removeprefix(scope.get("root_path", "")),
+            _path_below_mount(scope),
             scope["query_string"].decode("latin-1"),
             _header_of(scope),
         )
@@ -75,6 +75,16 @@ class ASGIApp:
             return _http.Reply(200, _http.STREAM_HEADERS)
         await serve_stream(stream, receive, send)
         return None
+
+
+def _path_below_mount(scope: Scope) -> str:
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    if not path.startswith(root):
+        # A proxy has taken its prefix off the path, and the application was told of it, as by
+        # FastAPI(root_path=...). Starlette keeps that outermost part of root_path apart.
+        root = root.removeprefix(scope.get("app_root_path", ""))
+    return path.removeprefix(root)
 
 
 async def _send_reply(reply: _http.Reply, send: Send, *, head: bool) -> None:

@@ -31,16 +31,19 @@ logger = logging.getLogger("sseprog")
 async def serve_stream(stream: "AsyncStream", receive: Receive, send: Send) -> None:
     """Serve ``stream`` until it ends or the client leaves, and close it."""
     try:
-        steps = await _send_and_tell(send, start_message(200, STREAM_HEADERS))
-        first = await anext(stream)
-        more = not stream.subscription.ended
-        steps = await _send_and_tell(send, body_message(first, more=more)) and steps
+        async with asyncio.timeout(stream.hub.settings.send_timeout):
+            steps = await _send_and_tell(send, start_message(200, STREAM_HEADERS))
+            first = await anext(stream)
+            more = not stream.subscription.ended
+            steps = await _send_and_tell(send, body_message(first, more=more)) and steps
         if not more:
             return
         if steps:
             await PushStream(stream, send).run(receive)
         else:
             await _run_in_tasks(stream, receive, send)
+    except (TimeoutError, OSError):  # OSError is ASGI's word for a client that has left
+        logger.info("a stream was ended: its client can't be written to")
     finally:
         stream.close()
 
@@ -95,7 +98,7 @@ class PushStream:
         except StopIteration:
             if self.subscription.ended:
                 self._end()
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             self._fail(error)
         else:
             self._busy = asyncio.create_task(self._catch_up(steps, waiting))
@@ -120,7 +123,7 @@ class PushStream:
         with self._stream.hub.broker.lock:
             return self.subscription.take(time.monotonic())
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         """Give up a client that can't be written to."""
         if isinstance(error, TimeoutError):
             logger.info("a stream was ended: its client read nothing within send_timeout")
@@ -154,8 +157,6 @@ async def _run_in_tasks(stream: "AsyncStream", receive: Receive, send: Send) -> 
         async for chunk in stream:
             async with asyncio.timeout(stream.hub.settings.send_timeout):
                 await send(body_message(chunk, more=not stream.subscription.ended))
-    except (TimeoutError, OSError):
-        logger.info("a stream was ended: its client can't be written to")
     finally:
         listening.cancel()
 
@@ -178,6 +179,8 @@ def _rest(steps: Generator[Any, None, Any], waiting: object) -> Generator[object
         try:
             yield waiting
         except BaseException as error:
+            if not hasattr(steps, "throw"):  # an iterator that is no generator: PEP 380
+                raise
             try:
                 waiting = steps.throw(error)
             except StopIteration:

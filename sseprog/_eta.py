@@ -10,6 +10,7 @@ to jump with each key frame."""
 
 _SETTLE: Final = 3.0  # seconds: caches, probing and start-up make the first ones untypical
 _SETTLE_FRACTION: Final = 0.02
+_LEAST: Final = 1e-9  # less is noise, and dividing by it would overflow
 _PATIENCE: Final = 30.0  # a very long job gets an estimate before its first 2 % too
 
 # (below this many seconds, round to so many): as fine as the estimate can be trusted.
@@ -42,7 +43,7 @@ class EtaEstimator:
         if fraction >= 1.0:
             return 0.0
         elapsed, advance = now - self._at, fraction - self._fraction
-        if elapsed <= 0 or advance <= 0:
+        if elapsed <= 0 or advance < _LEAST:
             return self._eta
         keep = 0.5 ** (elapsed / HALF_LIFE)
         self._rate = self._rate * keep + (advance / elapsed) * (1 - keep)

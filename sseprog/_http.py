@@ -65,7 +65,7 @@ def parse(method: str, path: str, query: str, header: Callable[[str], str | None
     What is wrong with it, or needs no job, is answered here.
     """
     parts = path.strip("/").split("/")
-    if len(parts) == 2 and parts[0] == "static":
+    if len(parts) == 2 and parts[0] == "static" and parts[1] in _STATIC_TYPES:
         return _allowed(method, "GET", "HEAD") or _static(parts[1], query, header)
     if len(parts) == 1 and parts[0]:
         what: Literal["stream", "snapshot", "cancel"] = "snapshot"
@@ -163,8 +163,6 @@ def _matches(condition: str | None, tag: str) -> bool:
 
 
 def _static(name: str, query: str, header: Callable[[str], str | None]) -> Reply:
-    if name not in _STATIC_TYPES:
-        return NO_ROUTE
     body, tag = _static_file(name)
     kept = query == f"v={__version__}"
     headers: Headers = (

@@ -172,7 +172,7 @@ class Pump:
                     stream.advance()
                 if not stream.closed:
                     self._plan(stream, after=passed)
-        if self._due and self._timer is None:
+        if self._due:  # also where _plan() has set it: others may be due before those
             self._set_timer(min(self._due))
 
 

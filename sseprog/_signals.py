@@ -34,7 +34,8 @@ def drain_on_signals(hub: "Hub") -> None:
     Nothing is chained outside the main thread, where Python allows no handler, nor where a
     signal is ignored; `max_stream_age` ends the streams there.
     """
-    if hub not in _hubs:
+    loop = _hubs.get(hub)
+    if loop is None or loop.is_closed():
         _hubs[hub] = asyncio.get_running_loop()
     if threading.current_thread() is not threading.main_thread():
         return

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Self
 
-from ._event import busy
+from ._event import Cursor, busy
 
 if TYPE_CHECKING:
     from .hub import Hub, StreamOptions
@@ -29,11 +29,11 @@ class AsyncStream(AsyncIterator[bytes]):
         self.hub = hub
         self.pump = hub.pump()
         self._waiter: asyncio.Future[None] | None = None
+        cursor = Cursor.parse(options.get("last_event_id", ""))
         with hub.broker.lock:
             self.watch = self.pump.watch(job_id)
-            self.subscription = hub.subscribe(self.watch.log, options)
+            self.subscription = hub.subscribe(self, self.watch.log, cursor, options)
         self.closed = False
-        hub.iterators.add(self)
 
     def __aiter__(self) -> Self:
         return self
@@ -89,11 +89,11 @@ class SyncStream(Iterator[bytes]):
         self._hub = hub
         self._job_id = job_id
         self._grown = threading.Event()
+        cursor = Cursor.parse(options.get("last_event_id", ""))
         with hub.broker.lock:
             log = hub.broker.watch(job_id, self._grown.set)
-            self.subscription = hub.subscribe(log, options)
+            self.subscription = hub.subscribe(self, log, cursor, options)
         self.closed = False
-        hub.iterators.add(self)
 
     def __iter__(self) -> Self:
         return self

@@ -6,6 +6,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from .errors import JobCancelled, JobEnded, JobFailed, JobNotFound
@@ -46,7 +48,14 @@ def drive(job: "Job", work: Work) -> None:
 async def _drive_async(job: "Job", work: AsyncGenerator[Progress, None]) -> None:
     loop = asyncio.get_running_loop()
     reading = asyncio.ensure_future(_report_all(job, work))
-    job._on_stop = lambda: loop.call_soon_threadsafe(reading.cancel)
+
+    def stop() -> None:
+        with suppress(RuntimeError):  # the loop is closed: the work is over
+            loop.call_soon_threadsafe(reading.cancel)
+
+    job._on_stop = stop
+    if job.cancelled:  # before there was anything to call
+        stop()
     try:
         await reading
     except asyncio.CancelledError:
@@ -55,7 +64,7 @@ async def _drive_async(job: "Job", work: AsyncGenerator[Progress, None]) -> None
         raise JobCancelled(f"job {job.id!r} was cancelled") from None
     finally:
         job._on_stop = None
-        await work.aclose()
+        await _aclose(job, work)
 
 
 async def _report_all(job: "Job", work: AsyncGenerator[Progress, None]) -> None:
@@ -67,6 +76,13 @@ def _close(job: "Job", work: Generator[Progress, Any, Any]) -> None:
     """Let a generator clean up; what goes wrong there must not hide why the job ended."""
     try:
         work.close()
+    except Exception:
+        logger.exception("job %s: its emitter failed while it was closed", job.id)
+
+
+async def _aclose(job: "Job", work: AsyncGenerator[Progress, None]) -> None:
+    try:
+        await work.aclose()
     except Exception:
         logger.exception("job %s: its emitter failed while it was closed", job.id)
 
@@ -142,6 +158,7 @@ class Workers:
                 details={"queue_position": place},
                 status="pending",
                 job_id=job_id,
+                updated_at=datetime.now(UTC),
             )
             try:
                 self._hub.publish(waiting, token=None)
@@ -155,5 +172,5 @@ def run_and_log(job_id: str, run: Callable[[], object]) -> None:
         run()
     except (JobCancelled, JobEnded, JobFailed) as error:
         logger.info("job %s: %s", job_id, type(error).__name__)
-    except Exception:
+    except BaseException:  # a sys.exit() too: it may end the job, but not the worker
         logger.debug("job %s ended with an error that was logged", job_id)

@@ -182,9 +182,11 @@ class Hub:
         """
         self.draining = True
         now = time.monotonic()
-        for stream in list(self.iterators):
-            with self.broker.lock:
+        with self.broker.lock:
+            streams = list(self.iterators)
+            for stream in streams:
                 stream.subscription.drain(now)
+        for stream in streams:
             if isinstance(stream, SyncStream):
                 stream.advance()
         for pump in list(self._pumps.values()):
@@ -230,17 +232,27 @@ class Hub:
         """How many streams are open in this process."""
         return self._streams
 
-    def subscribe(self, log: JobLog, options: StreamOptions) -> Subscription:
-        """Make a subscription. The caller holds the broker's lock since it has got the log."""
+    def subscribe(
+        self,
+        stream: AsyncStream | SyncStream,
+        log: JobLog,
+        cursor: Cursor | None,
+        options: StreamOptions,
+    ) -> Subscription:
+        """Make a stream's subscription. The caller has held the broker's lock since `watch`."""
+        now = time.monotonic()
         subscription = Subscription(
             log,
             self.settings,
-            now=time.monotonic(),
-            cursor=Cursor.parse(options.get("last_event_id", "")),
+            now=now,
+            cursor=cursor,
             from_start=options.get("from_start", False),
             heartbeat_event=options.get("heartbeat_event", False),
         )
+        if self.draining:  # since its caller saw room
+            subscription.drain(now)
         self._streams += 1
+        self.iterators.add(stream)
         return subscription
 
     def unsubscribe(self) -> None:

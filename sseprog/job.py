@@ -14,6 +14,7 @@ from collections.abc import (
     Mapping,
     Sized,
 )
+from contextlib import suppress
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, SupportsFloat, TypeVar, overload
@@ -243,7 +244,8 @@ class Job:
         self._set_progress(track.observe(time.monotonic()))
         if message_is_ours:
             self._message = track.message
-        self._details = {**self._details, **track.details}
+        with suppress(ValueError):  # what the loop's own details leave no room for is left out
+            self._details = check_details({**self._details, **track.details})
         self._eta = track.eta
 
     def _begin_stage(self, stage: str | UnsetType) -> None:
@@ -286,10 +288,8 @@ class Job:
         with self._lock:
             self._flush_planned = False
             if self._changed and not self._ended:
-                try:
+                with suppress(JobEnded):  # the next update() says so
                     self._publish("running")
-                except JobEnded:
-                    self._ended = True  # taken over; the next update() says so
 
     def _publish(self, status: Status) -> None:
         if self._track is not None:
@@ -308,22 +308,31 @@ class Job:
         self._changed = False
         self._published = state
         self._published_at = time.monotonic()
-        self._hub.publish(state, token=self._token)
+        try:
+            self._hub.publish(state, token=self._token)
+        except JobEnded:  # it was taken over
+            self._ended = True
+            raise
 
     def _request_stop(self, code: str) -> None:
         """Have the next report raise, and wake an emitter that can be woken. Any thread."""
         self._stop = code
         self._track = None  # so that the next item looks
-        if self._on_stop is not None:
-            self._on_stop()
+        wake = self._on_stop  # read once: the emitter's thread may be taking it away
+        if wake is not None:
+            wake()
 
     def __enter__(self) -> Self:
         if self._token is not None:
             raise JobEnded(f"job {self.id!r}: a Job is used once; call hub.job() again")
         self._token = self._hub.hold(self)
-        with self._lock:
-            self._started_at = datetime.now(UTC)
-            self._publish("running")
+        try:
+            with self._lock:
+                self._started_at = datetime.now(UTC)
+                self._publish("running")
+        except BaseException:
+            self._hub.release(self)
+            raise
         return self
 
     def __exit__(

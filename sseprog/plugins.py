@@ -2,7 +2,8 @@
 
 import importlib
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final
@@ -35,6 +36,8 @@ class Plugins:
         self._emitters: dict[str, tuple[Emitter, str]] = {}
         self._brokers: dict[str, tuple[type[Broker] | str, str]] = {}
         self._broken: list[str] = []
+        self._finding = threading.RLock()
+        self._looked = False
         self._found = False
 
     def register(self, plugin: object, name: str | None = None) -> None:
@@ -83,20 +86,15 @@ class Plugins:
             return loaded
         return found
 
-    def authorize(
-        self, request: object, job_id: str, owner: str | None
-    ) -> bool | Awaitable[bool] | None:
-        """Ask the ``sseprog_authorize`` hooks; ``None`` if none of them has an answer."""
-        answer: bool | Awaitable[bool] | None = self._manager.hook.sseprog_authorize(
-            request=request, job_id=job_id, owner=owner
-        )
-        return answer
+    def authorizers(self) -> list[Callable[[object, str, str | None], object]]:
+        """Return the ``sseprog_authorize`` hooks, in pluggy's order: the latest plugin first.
 
-    @property
-    def authorizes(self) -> bool:
-        """Tell whether any plugin has a say in who may watch."""
+        They are for the caller to ask one by one, since the answer of one may have to be awaited
+        before it is known whether it is ``None``.
+        """
         self._find()
-        return bool(self._manager.hook.sseprog_authorize.get_hookimpls())
+        hooks = self._manager.hook.sseprog_authorize.get_hookimpls()
+        return [_asking(_bound(hook)) for hook in reversed(hooks)]
 
     def observe(self, job_id: str, event: Event) -> None:
         """Show an event to the ``sseprog_event`` hooks. One that raises is logged, and no more."""
@@ -113,12 +111,16 @@ class Plugins:
         """Load the built-in plugins and those of entry points, once."""
         if self._found:
             return
-        self._found = True
-        for name in BUILT_IN:
-            if not self._manager.has_plugin(name):
-                self._load(name, partial(importlib.import_module, name))
-        for entry in entry_points(group=GROUP):
-            self._load(f"{entry.name} ({entry.value})", entry.load)
+        with self._finding:  # another thread waits, lest it miss what is being loaded
+            if self._looked:
+                return
+            self._looked = True
+            for name in BUILT_IN:
+                if not self._manager.has_plugin(name):
+                    self._load(name, partial(importlib.import_module, name))
+            for entry in entry_points(group=GROUP):
+                self._load(f"{entry.name} ({entry.value})", entry.load)
+            self._found = True
 
     def _load(self, name: str, load: Callable[[], object]) -> None:
         try:
@@ -146,6 +148,13 @@ def _bound(implementation: pluggy.HookImpl) -> Callable[..., Any]:
         return implementation.function(*(arguments[name] for name in implementation.argnames))
 
     return call
+
+
+def _asking(call: Callable[..., object]) -> Callable[[object, str, str | None], object]:
+    def ask(request: object, job_id: str, owner: str | None) -> object:
+        return call(request=request, job_id=job_id, owner=owner)
+
+    return ask
 
 
 def _into(table: dict[str, Any], plugin: str) -> Callable[[str, Any], None]:
