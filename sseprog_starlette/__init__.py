@@ -5,6 +5,12 @@
 or, to have the routes' names for ``url_for("jobs:stream", job_id=...)``,
 
     Mount("/jobs", routes=progress_routes(hub), name="jobs")
+
+or, where who may watch is for a route's own dependencies to say,
+
+    @app.get("/imports/{job_id}/stream")
+    async def stream(job_id: str, user: Annotated[User, Depends(current_user)]) -> Response:
+        return ProgressResponse(hub, job_id)
 """
 
 from collections.abc import Awaitable, Callable
@@ -15,8 +21,9 @@ from sseprog.errors import MissingExtra
 try:
     from starlette.exceptions import HTTPException
     from starlette.requests import Request
+    from starlette.responses import Response
     from starlette.routing import BaseRoute, Route
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
 except ImportError as error:
     raise MissingExtra(
         'sseprog_starlette needs Starlette: pip install "sseprog[starlette]"'
@@ -25,7 +32,7 @@ except ImportError as error:
 from sseprog._access import Access
 from sseprog._app import ASGIApp
 
-__all__ = ["Authorize", "ProgressApp", "progress_routes"]
+__all__ = ["Authorize", "ProgressApp", "ProgressResponse", "progress_routes"]
 
 Authorize = Callable[[Request, str, str | None], bool | Awaitable[bool]]
 """``(request, job_id, owner) -> bool``, sync or async: may this request see this job?"""
@@ -65,6 +72,37 @@ def progress_routes(hub: Hub, *, authorize: Authorize | None = None) -> list[Bas
     ]
 
 
+class ProgressResponse(Response):
+    """Answer a request with a job's stream, whoever it is from: the route decides who may watch.
+
+    The answer is that of the protocol, 204, 400 or 404 where that is due. Headers and cookies
+    that the route sets go out with it. It needs no ``Depends`` to stay open: give one that
+    ``yield``s, such as a database session, FastAPI's ``scope="function"``, or every viewer holds
+    one for as long as the stream lasts.
+    """
+
+    def __init__(self, hub: Hub, job_id: str) -> None:
+        super().__init__()
+        self.raw_headers = []  # drops those of an empty body
+        self._app = ASGIApp(hub, _anyone)
+        self._path = f"/{job_id}/stream"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *self.raw_headers]
+            await send(message)
+
+        asked = {**scope, "path": self._path, "root_path": ""}
+        await self._app(asked, receive, send_with_headers if self.raw_headers else send)
+        if self.background is not None:
+            await self.background()
+
+
+async def _anyone(scope: Scope, receive: Receive, job_id: str) -> bool:
+    return True
+
+
 def _user_of(request: Request) -> str | None:
     """Return the id of the user that AuthenticationMiddleware found.
 
@@ -79,6 +117,6 @@ def _user_of(request: Request) -> str | None:
             value = getattr(user, name, None)
         except NotImplementedError:  # BaseUser.identity
             continue
-        if isinstance(value, (str, int)) and value != "":
+        if value is not None and value != "":
             return str(value)
     return None

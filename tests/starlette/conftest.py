@@ -1,0 +1,85 @@
+"""Real uvicorn servers on free loopback ports, and clients that are closed at the end."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from sseprog import Hub
+
+from .event_client import EventClient
+from .uvicorn_thread import UvicornThread
+
+Serve = Callable[..., UvicornThread]
+Connect = Callable[..., EventClient]
+Eventually = Callable[[Callable[[], object]], None]
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    """A hub that publishes each report at once."""
+    made = Hub(throttle=0)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def http() -> Iterator[httpx.Client]:
+    """A client for whole answers; one for all tests, since making it reads all of certifi."""
+    with httpx.Client(timeout=10) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def stopping_servers() -> Iterator[list[UvicornThread]]:
+    """Servers that were told to stop; waiting for each in turn would take most of the time."""
+    servers: list[UvicornThread] = []
+    yield servers
+    for server in servers:
+        server.join()
+
+
+@pytest.fixture
+def serve(stopping_servers: list[UvicornThread]) -> Iterator[Serve]:
+    """Serve an ASGI application: ``serve(app, loop="asyncio", http="h11", root_path="/api")``."""
+    servers: list[UvicornThread] = []
+
+    def start(app: Any, **options: Any) -> UvicornThread:
+        server = UvicornThread(app, **options)
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.stop()
+    stopping_servers.extend(servers)
+
+
+@pytest.fixture
+def connect(serve: Serve) -> Iterator[Connect]:
+    """Open a stream: ``connect(server.port, path)``. Closed before the server is stopped."""
+    clients: list[EventClient] = []
+
+    def open_stream(port: int, path: str, **options: Any) -> EventClient:
+        client = EventClient(port, path, **options)
+        clients.append(client)
+        return client
+
+    yield open_stream
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def eventually() -> Eventually:
+    """Wait, 10 s at most, until a condition that nobody announces holds."""
+
+    def wait(condition: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < deadline, "it never came true"
+            time.sleep(0.005)
+
+    return wait
