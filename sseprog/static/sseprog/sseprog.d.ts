@@ -1,0 +1,163 @@
+/**
+ * Follow a job's events (`JobProgressTracker`) and draw them (`<job-progress>`).
+ *
+ * All times here are in milliseconds, but for a document's `eta`, which is in seconds.
+ */
+
+export type Status =
+  | "pending"
+  | "running"
+  | "stalled"
+  | "completed"
+  | "failed"
+  | "cancelled"
+  | "lost";
+
+/** A job's whole state: the data of every event. Fields may be added; ignore what you don't know. */
+export interface JobDocument {
+  job_id: string;
+  status: Status;
+  stage: string;
+  /** Percent of the whole job, or `null` where it can't be known. */
+  progress: number | null;
+  message: string;
+  details: {
+    /** A short word for programs, of a job that failed. */
+    code?: string;
+    /** Where the server's log tells more about an unexpected failure. */
+    reference?: string;
+    /** All stages, in order, where the emitter knows them beforehand. */
+    stages?: { name: string; progress: number }[];
+    [key: string]: unknown;
+  };
+  /** Seconds left, or `null`. */
+  eta: number | null;
+  started_at: string | null;
+  updated_at: string | null;
+  /** Of a `status` only: `false` says that events were missed and this is the newest state. */
+  resumed?: boolean;
+}
+
+/**
+ * - `connecting`: started.
+ * - `open`: an event has come.
+ * - `reconnecting`: the connection is lost, the job is not. `attempt` counts failures since the last
+ *   event; `delay` is the time to the next attempt, or undefined while the browser is retrying.
+ * - `closed`: for good, because the job `ended`, `stop()` was called (`stopped`), the server knows no
+ *   such job (`gone`) or won't show it (`denied`), or `maxReconnectAttempts` are used up (`attempts`).
+ */
+export type ConnectionState = "connecting" | "open" | "reconnecting" | "closed";
+
+export interface ConnectionInfo {
+  attempt?: number;
+  delay?: number;
+  reason?: "ended" | "stopped" | "gone" | "denied" | "attempts";
+}
+
+export interface TrackerOptions {
+  /** The state where the stream begins, and after a gap. */
+  onStatus?(job: JobDocument): void;
+  /** Each change, in order, none twice. */
+  onProgress?(job: JobDocument): void;
+  /** The job succeeded. Called once; nothing follows. */
+  onComplete?(job: JobDocument): void;
+  /** The job failed, was cancelled or was lost. Called once; never for a lost connection. */
+  onError?(job: JobDocument): void;
+  onConnection?(state: ConnectionState, info: ConnectionInfo): void;
+  /** Failures in a row before it gives up. Default: Infinity. */
+  maxReconnectAttempts?: number;
+  /** A stream this long without an event is dead. Default: 37,500, which is 2.5 heartbeats. */
+  silence?: number;
+}
+
+/**
+ * Follows one job until it ends, whatever happens to the connection.
+ *
+ * - The first retry after an event is left to the browser, which knows the server's `retry:`. What
+ *   comes after that, and what an `EventSource` gives up on, is retried after 2^n x 500 ms, at most
+ *   30 s, times a random number from 0 to 1, so that pages don't all come back in one instant.
+ * - Each of these retries asks for the snapshot first (the URL without `/stream`), because an
+ *   `EventSource` hides the status code: 404, 401, 403 and a job that has ended are final, a
+ *   `Retry-After` is waited for. After five failures the snapshots are given to `onStatus`, for pages
+ *   behind proxies that let no stream through.
+ * - The stream is asked for `?heartbeat=event`, so that a dead connection can be told from a quiet job,
+ *   and for `?last_event_id=`, so that nothing is missed. The URL's other parameters are kept.
+ * - What a callback throws is reported (`reportError`), and the stream goes on.
+ */
+export class JobProgressTracker {
+  /** `url` is the job's stream, and ends in `/stream`. Throws a `TypeError` if it is no URL. */
+  constructor(url: string | URL, options?: TrackerOptions);
+  /** Connects. Does nothing if it is connected, or has seen the end; may follow a `stop()`. */
+  start(): void;
+  /** Disconnects. The job goes on. */
+  stop(): void;
+  /** Asks the server to cancel the job; the end comes as an event. Rejects if it won't. */
+  cancel(headers?: HeadersInit): Promise<void>;
+}
+
+/**
+ * `<job-progress src="/jobs/ID/stream" label="holiday.mov" cancellable csrf-token="…">`
+ *
+ * | attribute     |                                                                            |
+ * |---------------|----------------------------------------------------------------------------|
+ * | `src`         | the job's stream                                                           |
+ * | `label`       | what the job is about; also its name for screen readers                    |
+ * | `cancellable` | show a button that cancels the job                                         |
+ * | `csrf-token`  | sent as `X-CSRFToken` when the job is cancelled                            |
+ * | `state`       | written by the element: `connecting`, or the job's status; for selectors   |
+ *
+ * Events bubble and cross shadow roots: `job-status`, `job-progress`, `job-complete` and `job-error`
+ * have the document as `detail`; `job-connection` has a `ConnectionInfo` with its `state`.
+ *
+ * What is put inside the element is shown below the bar: a link to the result, for instance.
+ *
+ * | variable            | default                                                              |
+ * |---------------------|----------------------------------------------------------------------|
+ * | `--sseprog-accent`  | indigo; the bar while the job runs                                   |
+ * | `--sseprog-ink`     | the colour of what matters                                           |
+ * | `--sseprog-surface` | the card                                                             |
+ * | `--sseprog-radius`  | 1rem                                                                 |
+ * | `--sseprog-font`    | .875rem/1.45 system-ui, sans-serif                                   |
+ *
+ * Parts: `head`, `title`, `label`, `stage`, `percent`, `track`, `bar`, `foot`, `message`, `eta`,
+ * `cancel`, `reference`, `hint` (about the connection), `stages`, `step`.
+ *
+ * It is dark where the page's `color-scheme` is: pages that have a dark mode say
+ * `<meta name="color-scheme" content="light dark">`.
+ */
+export class JobProgress extends HTMLElement {
+  /** What the element says, to be replaced before the first one is drawn. */
+  static words: Record<
+    | "connecting"
+    | "pending"
+    | "stalled"
+    | "completed"
+    | "failed"
+    | "cancelled"
+    | "lost"
+    | "left"
+    | "cancel"
+    | "cancelling"
+    | "uncancelled"
+    | "reference"
+    | "label"
+    | "reconnecting"
+    | "gone"
+    | "denied"
+    | "attempts",
+    string
+  >;
+}
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "job-progress": JobProgress;
+  }
+  interface HTMLElementEventMap {
+    "job-status": CustomEvent<JobDocument>;
+    "job-progress": CustomEvent<JobDocument>;
+    "job-complete": CustomEvent<JobDocument>;
+    "job-error": CustomEvent<JobDocument>;
+    "job-connection": CustomEvent<{ state: ConnectionState } & ConnectionInfo>;
+  }
+}

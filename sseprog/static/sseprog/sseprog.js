@@ -1,0 +1,344 @@
+// Explained in sseprog.d.ts.
+
+const ENDED = ["completed", "failed", "cancelled", "lost"];
+
+export class JobProgressTracker {
+	constructor(url, options = {}) {
+		const { silence = 37500, maxReconnectAttempts = Infinity } = options;
+		let run, source, timer, due, heard, state, attempt, ended, cursor = {};
+		url = new URL(url, document.baseURI);
+
+		const address = (end) =>
+			Object.assign(new URL(url), { pathname: url.pathname.replace(/\/stream\/?$/, end) });
+
+		const call = (name, ...values) => {
+			try {
+				options[name]?.(...values);
+			} catch (error) {
+				reportError(error); // and go on
+			}
+		};
+
+		const tell = (now, info = {}) => call("onConnection", (state = now), info);
+
+		const open = () => {
+			source?.close();
+			const to = address("/stream");
+			to.searchParams.set("heartbeat", "event");
+			if (cursor.id) to.searchParams.set("last_event_id", cursor.id);
+			const mine = (source = new EventSource(to));
+			heard = Date.now();
+			for (const name of ["status", "progress", "complete", "error", "heartbeat"])
+				mine.addEventListener(name, (event) => {
+					heard = Date.now();
+					// A job's `error` and a lost connection both come here.
+					if ("data" in event) return hear(event);
+					// The first try is the browser's, which knows the server's `retry:`.
+					lose(0, !attempt && !mine.readyState);
+				});
+		};
+
+		const lose = (wait, native) => {
+			if (++attempt > maxReconnectAttempts) return end("attempts");
+			let delay;
+			if (!native) {
+				source?.close();
+				source = null;
+				// Full jitter: pages don't all come back at once.
+				delay = wait + Math.random() * Math.min(30000, 500 * 2 ** attempt);
+				due = Date.now() + delay;
+			}
+			tell("reconnecting", { attempt, delay });
+		};
+
+		// By the clock: a sleeping page's timers stand still.
+		const check = () => {
+			const now = Date.now();
+			if (!source) now > due && probe();
+			else if (Math.abs(now - heard) > silence) lose(0);
+		};
+
+		// An EventSource hides the status code.
+		const probe = async () => {
+			const mine = run;
+			due = Infinity;
+			const signal = AbortSignal.timeout(9000);
+			const answer = await fetch(address(""), { signal }).catch(() => Response.error());
+			const job = answer.ok && (await answer.json().catch(() => null));
+			if (mine !== run || source) return;
+			const { status, redirected, headers } = answer;
+			if (status === 404) end("gone");
+			else if (status === 401 || status === 403 || (redirected && !job)) end("denied");
+			else if (ENDED.includes(job?.status)) end("ended", job);
+			else if (job) {
+				if (attempt > 4) call("onStatus", job); // else none may ever come
+				if (run) open();
+			} else lose(headers.get("retry-after") * 1000 || 0);
+		};
+
+		const hear = ({ type, data, lastEventId: id }) => {
+			attempt = 0;
+			if (state !== "open") tell("open");
+			const job = JSON.parse(data);
+			if (!job?.status || !run) return;
+			const ends = ENDED.includes(job.status);
+			const [, epoch, seq] = /(.+)-(\d+)$/.exec(id) ?? [];
+			if (epoch === cursor.epoch && +seq <= cursor.seq && !ends && job.resumed !== false) return;
+			if (epoch) cursor = { id, epoch, seq };
+			if (type === "status") call("onStatus", job);
+			else if (!ends) call("onProgress", job);
+			if (ends && run) end("ended", job);
+		};
+
+		const end = (reason, job) => {
+			source?.close(); // before the browser reconnects
+			clearInterval(timer);
+			run.abort();
+			run = source = null;
+			ended = job;
+			if (job) call(job.status === "completed" ? "onComplete" : "onError", job);
+			tell("closed", { reason });
+		};
+
+		this.start = () => {
+			if (run || ended) return;
+			run = new AbortController();
+			// Back again: trust no old socket.
+			for (const name of ["online", "pageshow", "visibilitychange"])
+				addEventListener(name, (event) => (name === "online" || event.persisted ? open() : check()), run);
+			timer = setInterval(check, 500);
+			attempt = 0;
+			open();
+			tell("connecting");
+		};
+
+		this.stop = () => run && end("stopped");
+
+		this.cancel = async (headers) => {
+			const { status } = await fetch(address("/cancel"), { method: "POST", headers });
+			// 409: it has ended. A 200 is a login page.
+			if (status !== 202 && status !== 409) throw Error(status);
+		};
+	}
+}
+
+const STYLE = `
+:host {
+	--tone: light-dark(#5a6172, #a4abbd);
+	--glow: var(--tone);
+	--ink: var(--sseprog-ink, light-dark(#171a23, #eef0f6));
+	--rest: color-mix(in oklab, var(--tone) 16%, transparent);
+	display: block;
+	padding: 1.25rem;
+	border: 1px solid var(--rest);
+	border-radius: var(--sseprog-radius, 1rem);
+	background: var(--sseprog-surface, light-dark(#fff, #1a1d27));
+	color: light-dark(#5a6172, #a4abbd);
+	font: var(--sseprog-font, .875rem/1.45 system-ui, sans-serif);
+	font-variant-numeric: tabular-nums;
+	overflow-wrap: anywhere;
+}
+:host([hidden]), [hidden], :empty:not(#bar, #live, #hint, #message) { display: none }
+:host([state=running]) {
+	--tone: var(--sseprog-accent, light-dark(#4353d9, #8f9fff));
+	--glow: color-mix(in oklch, var(--tone), cyan 40%);
+}
+:host([state=completed]) { --tone: light-dark(#0b7a54, #45d19d) }
+:host([state=failed]), :host([state=lost]) { --tone: light-dark(#c22440, #ff8390) }
+:host([state=stalled]) { --tone: light-dark(#8d5800, #f2b750) }
+#head, #foot { display: flex; flex-wrap: wrap; align-items: center; gap: .25rem 1rem }
+#title, #message { flex: 1 9rem }
+#label, #percent, [role=alert], [aria-current] { color: var(--ink); font-weight: 600 }
+#label { font-size: 1.0625rem }
+#stage { color: var(--tone) }
+#percent { font-size: 1.875rem; line-height: 1; letter-spacing: -.03em }
+#percent::after { content: "%"; font-size: .55em }
+#track { height: .5rem; margin: .875rem 0 .75rem; border-radius: 1rem; background: var(--rest); overflow: hidden }
+#bar { height: 100%; border-radius: 1rem; background: linear-gradient(90deg, var(--tone), var(--glow), var(--tone)) 0/200% }
+:host([state=running]) :not([aria-valuenow]) > #bar { --glow: var(--rest); width: 100% !important }
+#message { white-space: pre-line }
+#reference { flex: 1 100% }
+button { margin-inline-start: auto; padding: .25rem .875rem; border: 1px solid; border-radius: 1rem; background: none; color: inherit; font: inherit; cursor: pointer }
+button:hover { background: var(--rest) }
+#hint { color: light-dark(#8d5800, #f2b750) }
+#hint:not(:empty) { margin-top: .75rem }
+#stages { display: grid; grid-template-columns: repeat(auto-fit, minmax(8rem, 1fr)); gap: .75rem; margin-top: 1rem; list-style: none }
+li::before { content: ""; display: block; height: .1875rem; margin-bottom: .375rem; border-radius: 1rem; background: linear-gradient(90deg, var(--tone) var(--part), var(--rest) 0) }
+li:dir(rtl)::before { scale: -1 1 }
+#live { position: absolute; clip-path: inset(50%) }
+@media (prefers-reduced-motion: no-preference) {
+	#bar { transition: width .5s; animation: flow 3s linear infinite }
+	@keyframes flow { to { background-position: -200% } }
+}
+@media (forced-colors: active) {
+	#track { border: 1px solid }
+	#bar, li::before { --tone: Highlight; --glow: Highlight; --rest: GrayText; forced-color-adjust: none }
+}`;
+
+export class JobProgress extends HTMLElement {
+	static observedAttributes = ["src"];
+	static words = {
+		connecting: "Connecting…",
+		pending: "Waiting",
+		stalled: "No sign of life",
+		completed: "Done",
+		failed: "Failed",
+		cancelled: "Cancelled",
+		lost: "Lost",
+		left: "about {} left",
+		cancel: "Cancel",
+		cancelling: "Cancelling…",
+		uncancelled: "Not cancelled. Try again.",
+		reference: "Reference",
+		label: "Progress",
+		reconnecting: "Connection lost, reconnecting… The job goes on.",
+		gone: "This job is not known.",
+		denied: "Not allowed. Are you signed in?",
+		attempts: "Connection lost. Reload to try again.",
+	};
+
+	#ui = {};
+	#job = {};
+	#link = {};
+	#said = {};
+	#tracker;
+	#timer;
+	#due;
+	#asked;
+
+	constructor() {
+		super();
+		const root = this.attachShadow({ mode: "open" });
+		const sheet = new CSSStyleSheet();
+		sheet.replaceSync(STYLE);
+		root.adoptedStyleSheets = [sheet];
+		const part = (name, role, ...children) => {
+			const node = document.createElement(name === "cancel" ? "button" : "div");
+			this.#ui[name] = node;
+			node.id = node.part = name;
+			node.role = role;
+			node.append(...children);
+			return node;
+		};
+		root.append(
+			part("head", null, part("title", null, part("label"), part("stage")), part("percent")),
+			part("track", "progressbar", part("bar")),
+			part("foot", null, part("message"), part("eta"), part("cancel"), part("reference")),
+			part("hint", "status"),
+			part("stages", "list"),
+			document.createElement("slot"),
+			part("live", "status"),
+		);
+		this.#ui.cancel.onclick = async () => {
+			if (this.#asked === "asked") return;
+			const token = this.getAttribute("csrf-token");
+			this.#asked = "asked";
+			this.#draw();
+			try {
+				await this.#tracker.cancel(token ? { "X-CSRFToken": token } : {});
+			} catch {
+				this.#asked = "uncancelled";
+				this.#draw();
+			}
+		};
+	}
+
+	connectedCallback() {
+		const src = this.getAttribute("src");
+		const emit = (name, detail) => {
+			this.#draw();
+			this.dispatchEvent(new CustomEvent(`job-${name}`, { detail, bubbles: true, composed: true }));
+		};
+		const take = (name) => (job) => {
+			this.#job = job;
+			this.#due = Date.now() + (job.eta ?? NaN) * 1000;
+			emit(name, job);
+		};
+		if (src)
+			this.#tracker ??= new JobProgressTracker(src, {
+				onStatus: take("status"),
+				onProgress: take("progress"),
+				onComplete: take("complete"),
+				onError: take("error"),
+				onConnection: (state, info) => emit("connection", (this.#link = { state, ...info })),
+			});
+		this.#tracker?.start();
+		clearInterval(this.#timer);
+		this.#timer = setInterval(() => this.#draw(), 1000);
+	}
+
+	disconnectedCallback() {
+		clearInterval(this.#timer);
+		this.#tracker?.stop();
+	}
+
+	attributeChangedCallback() {
+		this.disconnectedCallback();
+		this.#tracker = this.#asked = null;
+		this.#job = {};
+		if (this.isConnected) this.connectedCallback();
+	}
+
+	#draw() {
+		const { words } = JobProgress;
+		const ui = this.#ui;
+		const { status = "connecting", stage, progress, message, details } = this.#job;
+		const { state, reason } = this.#link;
+		const asked = this.#asked;
+		const ended = ENDED.includes(status);
+		const done = status === "completed";
+		const failed = status === "failed" || status === "lost";
+		// 100 is for the end.
+		const percent = done ? 100 : progress && Math.min(progress, 99);
+		const whole = percent && Math.floor(percent);
+		const label = this.getAttribute("label");
+		const seconds = ended || status === "stalled" ? 0 : (this.#due - Date.now()) / 1000;
+		const [unit, sign] = seconds > 5400 ? [3600, " h"] : seconds > 90 ? [60, " min"] : [10, "0 s"];
+		const eta = seconds > 0 ? words.left.replace("{}", Math.ceil(seconds / unit) + sign) : "";
+		const place = [words[status], !done && stage].filter(Boolean).join(" · ");
+		const spoken = [place, whole && `${whole}%`, eta].filter(Boolean).join(", ");
+
+		const texts = {
+			label,
+			stage: place,
+			percent: whole,
+			message: message || (failed && place) || "",
+			reference: details?.reference && `${words.reference} ${details.reference}`,
+			eta,
+			hint: words[reason ?? (state === "reconnecting" ? state : asked)],
+			cancel: asked === "asked" ? words.cancelling : words.cancel,
+		};
+		ui.message.role = failed ? "alert" : null;
+		for (const name in texts) put(ui[name], texts[name]);
+		this.setAttribute("state", status);
+		ui.bar.style.width = `${percent ?? 0}%`;
+		ui.track.ariaLabel = label ?? words.label;
+		ui.track.ariaValueNow = whole;
+		ui.track.ariaValueText = spoken;
+		ui.cancel.hidden = ended || !this.hasAttribute("cancellable");
+		ui.cancel.ariaDisabled = asked === "asked";
+
+		const list = ui.stages;
+		const stages = Array.isArray(details?.stages) ? details.stages : [];
+		while (list.children.length > stages.length) list.lastChild.remove();
+		stages.forEach((item, index) => {
+			const node = list.children[index] ?? list.appendChild(document.createElement("li"));
+			put(node, item?.name);
+			node.part = "step";
+			node.ariaCurrent = !done && stage === item?.name ? "step" : null;
+			node.style.setProperty("--part", `${item?.progress}%`);
+		});
+
+		// Each write is read out.
+		const said = this.#said;
+		if (said.place === place && !(whole >= said.whole + 10 && Date.now() > said.at + 30000)) return;
+		this.#said = { place, whole, at: Date.now() };
+		put(ui.live, failed ? "" : spoken);
+	}
+}
+
+function put(node, text) {
+	if (node.textContent !== `${text ?? ""}`) node.textContent = text;
+}
+
+customElements.get("job-progress") || customElements.define("job-progress", JobProgress);

@@ -1,0 +1,130 @@
+"""A real Chromium, and a server of ours to show it pages."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from .moody_server import MoodyServer
+
+# What a browser does of its own would be noise in the logs, and slow where there is no network.
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=QUIET)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 640, "height": 480})
+    context.set_default_timeout(15_000)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
+def server() -> Iterator[MoodyServer]:
+    moody = MoodyServer()
+    yield moody
+    moody.close()
+
+
+@pytest.fixture
+def screenshot(request: pytest.FixtureRequest) -> Callable[[Page, str], None]:
+    """Keep a picture of the page in ``$SSEPROG_SCREENSHOTS``, where that is set."""
+    folder = os.environ.get("SSEPROG_SCREENSHOTS")
+
+    def take(page: Page, name: str) -> None:
+        if folder:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+    return take
+
+
+TRACKING = """
+import { JobProgressTracker } from "/sseprog.js";
+Object.assign(window, { JobProgressTracker, log: [], links: [] });
+const record = (name) => (job) => log.push([name, job.status, job.message]);
+window.make = (url, options) => new JobProgressTracker(url, {
+  onStatus: record("status"),
+  onProgress: record("progress"),
+  onComplete: record("complete"),
+  onError: record("error"),
+  onConnection: (state, info) => links.push({ state, ...info }),
+  ...options,
+});
+window.names = (name) => log.filter((line) => line[0] === name).map((line) => line[2]);
+window.ready = true;
+"""
+
+
+@pytest.fixture
+def track(page: Page, server: MoodyServer) -> Callable[..., Page]:
+    """Follow the server's job from a page whose scripts see `log` and `links`.
+
+    ``random`` is what the page's dice always show: 0.1 makes delays short, ``None`` leaves them.
+    """
+    server.pages["/"] = "<title>tracking</title><script type=module src=/page.js></script>"
+    server.pages["/page.js"] = TRACKING
+
+    def follow(query: str = "", random: float | None = 0.1, **options: Any) -> Page:
+        if random is not None:
+            page.add_init_script(f"Math.random = () => {random}")
+        page.goto(server.url)
+        page.wait_for_function("window.ready")
+        url = json.dumps(f"/jobs/it/stream{query}")
+        page.evaluate(f"() => (window.tracker = make({url}, {json.dumps(options)})).start()")
+        return page
+
+    return follow
+
+
+ELEMENT = """
+window.events = [];
+for (const name of ["status", "progress", "complete", "error", "connection"])
+  document.addEventListener(`job-${name}`, ({ type, detail }) => events.push({ type, detail }));
+document.documentElement.dataset.violations = "";
+document.addEventListener("securitypolicyviolation", (event) => {
+  document.documentElement.dataset.violations += event.violatedDirective + " ";
+});
+"""
+
+
+@pytest.fixture
+def show(page: Page, server: MoodyServer) -> Callable[..., Page]:
+    """Show the server's job in a `<job-progress>` with these attributes."""
+    server.pages["/page.js"] = ELEMENT
+    server.pages["/page.css"] = "body { margin: 8px; background: light-dark(#f5f6fa, #11131a) }"
+
+    def display(attributes: str = "", ready: bool = True) -> Page:
+        server.pages["/"] = f"""<!doctype html><html lang="en"><title>A job</title>
+          <meta name="viewport" content="width=device-width">
+          <meta name="color-scheme" content="light dark">
+          <link rel="stylesheet" href="/page.css">
+          <script src="/page.js"></script>
+          <script type="module" src="/sseprog.js"></script>
+          <job-progress src="/jobs/it/stream" {attributes}></job-progress>"""
+        page.goto(server.url)
+        if ready:
+            page.evaluate("customElements.whenDefined('job-progress').then(() => true)")
+        return page
+
+    return display

@@ -1,0 +1,293 @@
+"""A server on loopback that speaks the protocol, until it is told to misbehave."""
+
+import asyncio
+import json
+import threading
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+__all__ = ["SCRIPT", "Mood", "MoodyServer", "Request", "cut", "hang", "mute", "reply", "stream"]
+
+
+def _script() -> Path:
+    package = find_spec("sseprog")
+    assert package is not None
+    assert package.origin is not None
+    return Path(package.origin).parent / "static" / "sseprog" / "sseprog.js"
+
+
+SCRIPT = _script()
+KINDS = {"js": "text/javascript", "css": "text/css"}
+EPOCH = "e-1"
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+
+    @property
+    def cursor(self) -> str:
+        return self.headers.get("last-event-id") or self.query.get("last_event_id", "")
+
+
+Mood = Callable[["MoodyServer", Request, asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass
+class MoodyServer:
+    """One job, ``/jobs/it``, whose log the test writes, and pages that may show it.
+
+    ``moods[what]`` are used up by the requests for ``"stream"``, ``"snapshot"`` and ``"cancel"``,
+    one each; then the server behaves.
+    """
+
+    port: int = 0
+    requests: list[Request] = field(default_factory=list)
+    log: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    pages: dict[str, str] = field(default_factory=dict)
+    page_headers: dict[str, str] = field(default_factory=dict)
+    moods: defaultdict[str, deque[Mood]] = field(default_factory=lambda: defaultdict(deque))
+    heartbeat: float = 0.2
+    retry: int = 100
+
+    def __post_init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._connections: set[asyncio.Task[None]] = set()
+        self._changed = threading.Condition()
+        self._grown = asyncio.Event()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self.listen()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def seen(self, what: str) -> list[Request]:
+        """List the requests for a stream, a snapshot, or to cancel."""
+        return [request for request in self.requests if _asks_for(request) == what]
+
+    def wait_for(self, what: str, count: int) -> list[Request]:
+        """Wait until so many requests for ``what`` have come, 15 s at most."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.seen(what)) >= count, 15), self.requests
+        return self.seen(what)
+
+    def wait_for_connections(self, count: int) -> None:
+        """Wait until no more and no fewer connections are open, 15 s at most."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self._connections) == count, 15), (
+                self.requests
+            )
+
+    def publish(self, event: str, **state: Any) -> None:
+        """Append to the job's log, and wake its streams."""
+        self._call(self._publish(event, state))
+
+    def listen(self) -> None:
+        """Take connections, on the port of before if there was one."""
+        self._call(self._listen())
+
+    def refuse(self) -> None:
+        """Cut every connection and close the port, as a server does that is restarted."""
+        self._call(self._refuse())
+
+    def cut_all(self) -> None:
+        """End every connection; the port stays open."""
+        self._call(self._cut_all())
+
+    def close(self) -> None:
+        """Stop for good."""
+        self._call(self._end())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self._loop.close()
+
+    def _call(self, todo: Any) -> None:
+        waiting: Future[None] = asyncio.run_coroutine_threadsafe(todo, self._loop)
+        waiting.result(5)
+
+    async def _publish(self, event: str, state: dict[str, Any]) -> None:
+        self.log.append((event, document(**state)))
+        self._grown.set()
+        self._grown = asyncio.Event()
+
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _refuse(self) -> None:
+        self._server.close()
+        await self._cut_all()
+
+    async def _end(self) -> None:
+        await self._refuse()
+        # What was accepted just now has a task, but is not yet among the connections.
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in others:
+                task.cancel()
+            await asyncio.wait(others)
+        await asyncio.sleep(0)  # the transports close their sockets
+
+    async def _cut_all(self) -> None:
+        for task in list(self._connections):
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        try:
+            request = _parse(await reader.readuntil(b"\r\n\r\n"))
+            with self._changed:
+                self.requests.append(request)
+                self._changed.notify_all()
+            waiting = self.moods[_asks_for(request)]
+            await (waiting.popleft() if waiting else _behave)(self, request, writer)
+        except asyncio.CancelledError:  # cut by the test
+            writer.transport.abort()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return  # left by the browser
+        finally:
+            writer.close()
+            with self._changed:
+                self._connections.discard(task)
+                self._changed.notify_all()
+
+    async def follow(self, cursor: str, writer: asyncio.StreamWriter, cut_after: int = -1) -> None:
+        """Write the status, then every event after the cursor as it comes, until the last."""
+        epoch, _, seq = cursor.rpartition("-")
+        known = epoch == EPOCH and seq.isdigit() and int(seq) <= len(self.log)
+        at = int(seq) if known else len(self.log)
+        state = self.log[at - 1][1] if at else document()
+        writer.write(f"retry: {self.retry}\n\n".encode())
+        writer.write(frame("status", {**state, "resumed": known}, at))
+        while True:
+            while at < len(self.log):
+                name, data = self.log[at]
+                at += 1
+                written = frame(name, data, at)
+                if cut_after == 0:
+                    writer.write(written[: len(written) // 2])
+                    await writer.drain()
+                    return
+                cut_after -= 1
+                writer.write(written)
+                if name in {"complete", "error"}:
+                    await writer.drain()
+                    return
+            await writer.drain()
+            try:
+                await asyncio.wait_for(self._grown.wait(), self.heartbeat)
+            except TimeoutError:
+                writer.write(b"event: heartbeat\ndata: {}\n\n")
+
+
+def document(**state: Any) -> dict[str, Any]:
+    """Fill in the state of a job that runs."""
+    blank = {"job_id": "it", "status": "running", "stage": "", "progress": 0, "message": ""}
+    return {**blank, "details": {}, "eta": None, "started_at": None, "updated_at": None, **state}
+
+
+def frame(event: str, data: dict[str, Any], seq: int) -> bytes:
+    """Encode an event."""
+    return f"id: {EPOCH}-{seq}\nevent: {event}\ndata: {json.dumps(data)}\n\n".encode()
+
+
+def head(status: int, headers: dict[str, str]) -> bytes:
+    """Encode the start of an answer, after whose body the connection ends."""
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", "Connection: close"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+STREAM_HEAD = head(200, {"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+
+
+def reply(status: int, body: str = "", **headers: str) -> Mood:
+    """Make a mood that answers this; underscores in the names of headers are hyphens."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    async def mood(server: MoodyServer, request: Request, writer: asyncio.StreamWriter) -> None:
+        sized = named if status == 204 else {**named, "Content-Length": str(len(body.encode()))}
+        writer.write(head(status, sized) + body.encode())
+        await writer.drain()
+
+    return mood
+
+
+def stream(*chunks: bytes, stay: bool = True) -> Mood:
+    """Make a mood that writes these bytes as a stream, and stays open or ends."""
+
+    async def mood(server: MoodyServer, request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(STREAM_HEAD + b"".join(chunks))
+        await writer.drain()
+        if stay:
+            await asyncio.Event().wait()
+
+    return mood
+
+
+def cut(after: int) -> Mood:
+    """Make a mood that ends the stream in the middle of the frame after so many events."""
+
+    async def mood(server: MoodyServer, request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(STREAM_HEAD)
+        await server.follow(request.cursor, writer, cut_after=after)
+
+    return mood
+
+
+mute = stream(b"retry: 100\n\n")
+"""A stream that is open and says nothing, like a half-open connection."""
+
+
+async def hang(server: MoodyServer, request: Request, writer: asyncio.StreamWriter) -> None:
+    """Answer nothing at all."""
+    await asyncio.Event().wait()
+
+
+async def _behave(server: MoodyServer, request: Request, writer: asyncio.StreamWriter) -> None:
+    what = _asks_for(request)
+    if what == "stream":
+        writer.write(STREAM_HEAD)
+        await server.follow(request.cursor, writer)
+        return
+    if what == "snapshot":
+        state = server.log[-1][1] if server.log else document()
+        mood = reply(200, json.dumps(state), Content_Type="application/json")
+    elif what == "cancel":
+        mood = reply(202, "{}", Content_Type="application/json")
+    elif request.path == "/sseprog.js":
+        mood = reply(200, SCRIPT.read_text(), Content_Type="text/javascript", **server.page_headers)
+    elif request.path in server.pages:
+        kind = KINDS.get(request.path.rpartition(".")[2], "text/html; charset=utf-8")
+        mood = reply(200, server.pages[request.path], Content_Type=kind, **server.page_headers)
+    else:
+        mood = reply(404)
+    await mood(server, request, writer)
+
+
+def _asks_for(request: Request) -> str:
+    if request.path == "/jobs/it":
+        return "snapshot"
+    return {"/jobs/it/stream": "stream", "/jobs/it/cancel": "cancel"}.get(request.path, "page")
+
+
+def _parse(raw: bytes) -> Request:
+    first, *rest = raw.decode().strip().split("\r\n")
+    method, target, _ = first.split(" ")
+    parts = urlsplit(target)
+    headers = {name.lower(): value.strip() for name, _, value in (h.partition(":") for h in rest)}
+    return Request(method, parts.path, dict(parse_qsl(parts.query)), headers)
