@@ -1,0 +1,85 @@
+"""What the documents show is run: their programs, their commands, their bytes."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from sseprog import Hub, hookspecs
+from sseprog._settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ["README.md", "docs/emitters.md", "docs/ffmpeg.md"]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    text = (ROOT / page).read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+PROGRAMS = [
+    pytest.param(block, id=f"{page}:{number}")
+    for page in PAGES
+    for number, block in enumerate(blocks(page, "python"))
+    if "FastAPI" not in block  # a server, run in test_first_program.py
+]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_each_program_runs(program: str, tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], cwd=tmp_path, check=True, timeout=60
+    )
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_link_leads_somewhere(page: str) -> None:
+    folder = (ROOT / page).parent
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / page).read_text()):
+        assert (folder / target).exists(), target
+
+
+def test_each_hook_is_documented() -> None:
+    table = (ROOT / "docs/emitters.md").read_text()
+    hooks = [name for name in vars(hookspecs) if name.startswith("sseprog_")]
+    assert hooks
+    for name in hooks:
+        assert f"`{name}(" in table, name
+
+
+def test_the_settings_that_the_readme_lists_are_the_hubs() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| ([\d,.]+|none|cores \+ 4) \|", readme(), re.MULTILINE)
+    defaults = Settings()
+    assert {name for name, _ in rows} <= set(Settings.__struct_fields__)
+    for name, shown in rows:
+        value = getattr(defaults, name)
+        assert (
+            shown in {"none", "cores + 4"}
+            if value is None
+            else float(shown.replace(",", "")) == (value or 0)
+        )
+
+
+def test_the_extras_that_the_readme_names_exist() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = set(project["optional-dependencies"])
+    named = re.findall(r'"(?:sseprog|\.)\[([\w,]+)\]"', readme())
+    assert named
+    assert {extra for group in named for extra in group.split(",")} <= extras
+
+
+def test_ci_runs_the_very_test_command_of_the_readme() -> None:
+    command = next(block for block in blocks("README.md", "sh") if "tox" in block)
+    assert command in (ROOT / ".ci/run").read_text()
+
+
+def test_the_names_that_the_readme_uses_are_methods_of_the_hub() -> None:
+    for name in set(re.findall(r"\bhub\.(\w+)\(", readme())):
+        assert callable(getattr(Hub, name)), name
+
+
+def readme() -> str:
+    return (ROOT / "README.md").read_text()
