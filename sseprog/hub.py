@@ -165,15 +165,13 @@ class Hub:
         The subscription is taken here and now. Raises `JobNotFound`, or `ValueError` for a
         malformed ``last_event_id``. ``close()`` the iterator to leave early.
         """
-        if not self.has_room:
-            return BusyStream()
-        return SyncStream(self, job_id, options)
+        with self.broker.lock:  # lest two threads take the last place
+            return SyncStream(self, job_id, options) if self.has_room else BusyStream()
 
     def astream(self, job_id: str, **options: Unpack[StreamOptions]) -> AsyncIterator[bytes]:
         """Return a job's events as bytes, for coroutines; otherwise as `stream`."""
-        if not self.has_room:
-            return BusyStream()
-        return AsyncStream(self, job_id, options)
+        with self.broker.lock:
+            return AsyncStream(self, job_id, options) if self.has_room else BusyStream()
 
     def drain(self) -> None:
         """End all streams cleanly, over the ``drain`` period, and refuse new ones.
@@ -309,11 +307,12 @@ class Hub:
     def _create_unless_there(self, job_id: str | None, owner: str | int | None) -> str:
         if job_id is not None and owner is None:
             try:
-                self.broker.owner(check_job_id(job_id))
+                ended = self.broker.newest(check_job_id(job_id))[1].terminal
             except JobNotFound:
-                pass
-            else:
-                return job_id
+                return self.create(job_id)
+            if ended:
+                raise JobEnded(f"job {job_id!r} has ended: create it again, or leave job_id out")
+            return job_id
         return self.create(job_id, owner=owner)
 
     def _make_broker(self, url: str | None) -> Broker:

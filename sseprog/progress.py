@@ -2,6 +2,7 @@
 
 import math
 import re
+import reprlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, SupportsFloat
@@ -27,6 +28,8 @@ _RESERVED: Final = frozenset({"stream"})
 # Category Cc but tab and newline; and surrogates, which UTF-8 has no bytes for.
 _REFUSED: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _encoder: Final = msgspec.json.Encoder()
+_repr: Final = reprlib.Repr()
+_repr.maxstring = _repr.maxother = _repr.maxlong = 80
 
 
 class _Report(msgspec.Struct, frozen=True):
@@ -129,7 +132,9 @@ def check_percent(value: SupportsFloat) -> float:
     """Return a percentage as a float, or raise `TypeError` or `ValueError`."""
     number = _number("progress", value)
     if not 0 <= number <= 100:  # also refuses NaN, which compares false
-        raise ValueError(f"progress {value!r} is not a number from 0 to 100 (percent), or None")
+        raise ValueError(
+            f"progress {_shown(value)} is not a number from 0 to 100 (percent), or None"
+        )
     return number
 
 
@@ -137,7 +142,9 @@ def check_eta(value: SupportsFloat) -> float:
     """Return a number of seconds as a float, or raise `TypeError` or `ValueError`."""
     number = _number("eta", value)
     if not (number >= 0 and math.isfinite(number)):
-        raise ValueError(f"eta {value!r} is not a finite number of seconds from 0 on, or None")
+        raise ValueError(
+            f"eta {_shown(value)} is not a finite number of seconds from 0 on, or None"
+        )
     return number
 
 
@@ -184,12 +191,15 @@ def clean_text(text: str) -> str:
 def _number(name: str, value: SupportsFloat) -> float:
     if isinstance(value, (bool, str, bytes)) or not hasattr(value, "__float__"):
         raise TypeError(f"{name} is a number or None, not {type(value).__name__}: {_shown(value)}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:  # an int of more than 308 digits
+        return math.nan
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    """Name a value in an error: short, however long, deep or odd it is."""
+    return _repr.repr(value)
 
 
 def _shortest(number: float | None) -> float | None:

@@ -1,0 +1,625 @@
+"""A hub: making jobs, running emitters, waiting in the queue, cancelling, and closing."""
+
+import asyncio
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from sseprog import (
+    Hub,
+    JobCancelled,
+    JobEnded,
+    JobFailed,
+    JobNotFound,
+    Progress,
+    TooManyJobs,
+    hookimpl,
+)
+from sseprog.brokers.memory import MemoryBroker
+
+from .conftest import MakeHub
+from .event_stream import Seen, events, parsed
+
+
+def history(hub: Hub, job_id: str) -> list[Seen]:
+    """Read all events of a job, and wait for its end."""
+    return events(*hub.stream(job_id, from_start=True))
+
+
+class Gate:
+    """An emitter that waits to be let through; ``entered`` tells how many are inside."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Semaphore(0)
+        self.open = threading.Event()
+        self.closed: list[int] = []
+
+    def __call__(self, number: int = 0) -> Iterator[Progress]:
+        try:
+            self.entered.release()
+            while not self.open.wait(0.01):
+                yield Progress(10, stage="waiting")
+            yield Progress(90, stage="through")
+        finally:
+            self.closed.append(number)
+
+    def wait(self) -> None:
+        assert self.entered.acquire(timeout=10), "no emitter has begun"
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    gate = Gate()
+    yield gate
+    gate.open.set()
+
+
+# Making jobs
+
+
+def test_a_new_job_is_pending_under_an_id_that_nobody_guesses(hub: Hub) -> None:
+    ids = {hub.create() for _ in range(100)}
+    assert len(ids) == 100
+    assert all(len(job_id) >= 22 for job_id in ids)  # 128 bits, six to a character
+    state = hub.snapshot(ids.pop())
+    assert (state.status, state.progress, state.started_at) == ("pending", None, None)
+
+
+def test_an_id_of_yours_is_taken_once_and_again_after_its_end(hub: Hub) -> None:
+    assert hub.create("import-42", owner="7") == "import-42"
+    with pytest.raises(ValueError, match="import-42"):
+        hub.create("import-42")
+    with hub.job("import-42"):
+        pass
+    assert hub.create("import-42") == "import-42"
+    assert hub.snapshot("import-42").status == "pending"
+
+
+@pytest.mark.parametrize("owner", [True, 7.5, b"7", ["7"]])
+def test_an_owner_is_an_id(hub: Hub, owner: Any) -> None:
+    with pytest.raises(TypeError, match="owner"):
+        hub.create(owner=owner)
+
+
+def test_an_owner_may_be_a_number(hub: Hub) -> None:
+    assert hub.broker.owner(hub.create(owner=7)) == "7"
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda hub: hub.snapshot("unknown"),
+        lambda hub: hub.cancel("unknown"),
+        lambda hub: hub.stream("unknown"),
+    ],
+)
+def test_an_unknown_job_is_not_found(hub: Hub, ask: Callable[[Hub], object]) -> None:
+    with pytest.raises(JobNotFound, match="unknown"):
+        ask(hub)
+    assert hub.streams == 0
+
+
+async def test_an_unknown_job_has_no_stream_for_coroutines(hub: Hub) -> None:
+    with pytest.raises(JobNotFound):
+        hub.astream("unknown")
+    assert hub.streams == 0
+
+
+@pytest.mark.parametrize(
+    ("broker", "error"),
+    [("gopher://x", "unknown broker scheme 'gopher'"), ("memory", "not a URL"), (7, "not 7")],
+)
+def test_a_broker_that_can_not_be_is_named(broker: Any, error: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=error):
+        Hub(broker)
+
+
+def test_the_broker_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSEPROG_BROKER", "gopher://x")
+    with pytest.raises(ValueError, match=r"gopher.*memory"):
+        Hub()
+
+
+# Running emitters
+
+
+def three_steps(name: str = "a") -> Iterator[Progress]:
+    for percent in (10, 50, 100):
+        yield Progress(percent, stage=name, message=f"{percent}", details={"at": percent})
+
+
+async def three_async_steps(name: str = "a") -> AsyncIterator[Progress]:
+    for each in three_steps(name):
+        await asyncio.sleep(0)
+        yield each
+
+
+@pytest.mark.parametrize("emitter", [three_steps, three_async_steps])
+def test_run_drives_an_emitter_in_this_thread(hub: Hub, emitter: Callable[..., Any]) -> None:
+    last = hub.run(emitter, job_id="j", name="b")
+    assert (last.status, last.progress, last.stage) == ("completed", 100, "b")
+    seen = history(hub, "j")
+    assert [each.name for each in seen] == ["status", *["progress"] * 4, "complete"]
+    assert [each.state["message"] for each in seen[2:]] == ["10", "50", "100", "100"]
+
+
+@pytest.mark.parametrize("emitter", [three_steps, three_async_steps])
+def test_start_drives_an_emitter_in_the_background(hub: Hub, emitter: Callable[..., Any]) -> None:
+    job_id = hub.start(emitter)
+    assert history(hub, job_id)[-1].name == "complete"
+
+
+def test_what_an_emitter_returns_becomes_the_details_of_complete(hub: Hub) -> None:
+    def emitter() -> Any:
+        yield Progress(50, details={"working": True})
+        return {"files": ["a.jpg"]}
+
+    assert hub.run(emitter).details == {"files": ["a.jpg"]}
+
+
+@pytest.mark.parametrize("returned", [7, "text", [1], {"a": object()}, {"a": "x" * 20_000}])
+def test_an_emitter_that_returns_something_else_fails(hub: Hub, returned: object) -> None:
+    def emitter() -> Any:
+        yield Progress(50)
+        return returned
+
+    with pytest.raises((TypeError, ValueError)):
+        hub.run(emitter, job_id="j")
+    assert history(hub, "j")[-1].state["details"]["code"] == "unexpected"
+
+
+def raises() -> Iterator[Progress]:
+    yield Progress(10)
+    raise OSError("secret")
+
+
+def fails() -> Iterator[Progress]:
+    yield Progress(10)
+    raise JobFailed("no", code="nope")
+
+
+def raises_at_once() -> Iterator[Progress]:
+    raise OSError("secret")
+    yield
+
+
+def yields_nonsense() -> Iterator[Any]:
+    yield 50
+
+
+def yields_nothing() -> Iterator[Progress]:
+    yield from ()
+
+
+def exits() -> Iterator[Progress]:
+    yield Progress(1)
+    sys.exit(3)
+
+
+@pytest.mark.parametrize(
+    ("emitter", "status", "code"),
+    [
+        (raises, "failed", "unexpected"),
+        (fails, "failed", "nope"),
+        (raises_at_once, "failed", "unexpected"),
+        (yields_nonsense, "failed", "unexpected"),
+        (yields_nothing, "completed", None),
+        (exits, "failed", "interrupted"),
+    ],
+)
+def test_whatever_an_emitter_does_its_job_ends_once(
+    make_hub: MakeHub, emitter: Callable[..., Any], status: str, code: str | None
+) -> None:
+    hub = make_hub(throttle=0, workers=1)
+    first = hub.start(emitter)
+    second = hub.start(three_steps)  # in the same thread, which must have survived
+    seen = history(hub, first)
+    assert [each.name for each in seen[1:] if each.name != "progress"] == [
+        "complete" if status == "completed" else "error"
+    ]
+    assert seen[-1].state["status"] == status
+    assert seen[-1].state["details"].get("code") == code
+    assert "secret" not in seen[-1].data
+    assert history(hub, second)[-1].name == "complete"
+
+
+def test_run_raises_what_the_emitter_raises(hub: Hub) -> None:
+    with pytest.raises(OSError, match="secret"):
+        hub.run(raises, job_id="j")
+    assert hub.snapshot("j").status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("emitter", "options", "error"),
+    [
+        (three_steps, {"nmae": 1}, "nmae"),
+        ("unknown", {}, "unknown emitter 'unknown'; known are ffmpeg"),
+        (lambda: 7, {}, "does it yield"),
+        (lambda: [Progress(1)], {}, "does it yield"),
+    ],
+)
+@pytest.mark.parametrize("how", ["start", "run"])
+def test_a_call_that_can_not_work_makes_no_job(
+    hub: Hub, how: str, emitter: Any, options: dict[str, Any], error: str
+) -> None:
+    with pytest.raises((TypeError, ValueError), match=error):
+        getattr(hub, how)(emitter, job_id="j", **options)
+    with pytest.raises(JobNotFound):
+        hub.snapshot("j")
+
+
+def test_a_plain_iterator_is_an_emitter_too(hub: Hub) -> None:
+    assert hub.run(lambda: iter([Progress(5)])).status == "completed"
+
+
+@pytest.mark.parametrize("how", ["start", "run"])
+def test_a_job_that_has_ended_is_not_started_again(hub: Hub, how: str) -> None:
+    hub.run(three_steps, job_id="j")
+    before = hub.broker.newest("j")
+    with pytest.raises(JobEnded, match="create it again"):
+        getattr(hub, how)(three_steps, job_id="j")
+    assert hub.broker.newest("j") == before
+
+
+def test_start_uses_a_job_that_was_made_for_it(hub: Hub) -> None:
+    job_id = hub.create(owner="7")
+    assert hub.start(three_steps, job_id=job_id) == job_id
+    assert history(hub, job_id)[-1].name == "complete"
+    assert hub.broker.owner(job_id) == "7"
+
+
+# The queue
+
+
+def test_as_many_as_there_are_workers_run_and_the_others_know_their_place(
+    make_hub: MakeHub, gate: Gate
+) -> None:
+    hub = make_hub(workers=2, throttle=0)
+    running = [hub.start(gate), hub.start(gate)]
+    for _ in running:
+        gate.wait()
+    waiting = [hub.start(gate) for _ in range(3)]
+    assert [hub.snapshot(job_id).status for job_id in running] == ["running"] * 2
+    for place, job_id in enumerate(waiting, start=1):
+        state = hub.snapshot(job_id)
+        assert (state.status, state.details) == ("pending", {"queue_position": place})
+        assert state.message == f"Waiting: number {place} in the queue"
+    hub.cancel(waiting[0])
+    assert hub.snapshot(waiting[0]).status == "cancelled"
+    assert [hub.snapshot(job_id).details for job_id in waiting[1:]] == [
+        {"queue_position": 1},
+        {"queue_position": 2},
+    ]
+    gate.open.set()
+    for job_id in (*running, *waiting[1:]):
+        last = history(hub, job_id)[-1]
+        assert last.name == "complete"
+        assert "queue_position" not in last.state["details"]
+    assert history(hub, waiting[0])[-1].state["details"] == {"code": "cancelled"}
+    assert len(gate.closed) == 4
+
+
+def test_threads_end_when_there_is_nothing_to_do(make_hub: MakeHub) -> None:
+    hub = make_hub(workers=3)
+    for job_id in [hub.start(three_steps) for _ in range(9)]:
+        history(hub, job_id)
+    for thread in threading.enumerate():
+        if thread.name == "sseprog-worker":
+            thread.join(10)
+            assert not thread.is_alive()
+
+
+# Cancelling
+
+
+def test_a_running_emitter_is_closed(hub: Hub, gate: Gate) -> None:
+    job_id = hub.start(gate, number=7)
+    gate.wait()
+    hub.cancel(job_id)
+    last = history(hub, job_id)[-1].state
+    assert (last["status"], last["message"]) == ("cancelled", "The job was cancelled.")
+    assert gate.closed == [7]
+
+
+def test_an_async_emitter_is_woken_where_it_waits(hub: Hub) -> None:
+    waiting, cleaned = threading.Event(), threading.Event()
+
+    async def emitter() -> AsyncIterator[Progress]:
+        yield Progress(10)
+        try:
+            waiting.set()
+            await asyncio.Event().wait()
+        finally:
+            cleaned.set()
+
+    job_id = hub.start(emitter)
+    assert waiting.wait(10)
+    hub.cancel(job_id)
+    assert history(hub, job_id)[-1].state["status"] == "cancelled"
+    assert cleaned.is_set()
+
+
+def test_an_emitter_that_fails_while_it_is_closed_is_cancelled_all_the_same(
+    hub: Hub, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun = threading.Event()
+
+    def emitter() -> Iterator[Progress]:
+        try:
+            while True:
+                begun.set()
+                yield Progress(1)
+        finally:
+            raise OSError("while closing")
+
+    job_id = hub.start(emitter)
+    assert begun.wait(10)
+    hub.cancel(job_id)
+    assert history(hub, job_id)[-1].state["status"] == "cancelled"
+    assert "while closing" in caplog.text
+
+
+def test_run_raises_that_the_job_was_cancelled(hub: Hub) -> None:
+    def emitter() -> Iterator[Progress]:
+        hub.cancel("j")
+        yield Progress(1)
+
+    with pytest.raises(JobCancelled):
+        hub.run(emitter, job_id="j")
+    assert hub.snapshot("j").status == "cancelled"
+
+
+# Limits
+
+
+def test_jobs_that_run_are_never_forgotten_for_new_ones(make_hub: MakeHub) -> None:
+    hub = make_hub(max_jobs=3)
+    ids = [hub.create() for _ in range(3)]
+    with pytest.raises(TooManyJobs, match="max_jobs=3"):
+        hub.create()
+    with hub.job(ids[0]):
+        pass
+    hub.create()
+    with pytest.raises(JobNotFound):
+        hub.snapshot(ids[0])
+
+
+def test_ten_thousand_jobs_are_the_default_limit(make_hub: MakeHub) -> None:
+    hub = make_hub()
+    for _ in range(10_000):
+        hub.create()
+    with pytest.raises(TooManyJobs):
+        hub.create()
+
+
+def test_a_stream_too_many_is_told_to_come_back_later(make_hub: MakeHub) -> None:
+    hub = make_hub(max_streams=2)
+    job_id = hub.create()
+    streams = [hub.stream(job_id), hub.stream(job_id)]
+    refused = parsed(hub.stream(job_id))
+    assert (refused.events, refused.comments, len(refused.retry)) == ([], [" busy"], 1)
+    streams[0].close()  # type: ignore[attr-defined]
+    assert events(next(hub.stream(job_id)))[0].name == "status"
+
+
+async def test_a_stream_too_many_is_refused_to_coroutines_too(make_hub: MakeHub) -> None:
+    hub = make_hub(max_streams=1)
+    job_id = hub.create()
+    first = hub.astream(job_id)
+    assert parsed([chunk async for chunk in hub.astream(job_id)]).comments == [" busy"]
+    await first.aclose()  # type: ignore[attr-defined]
+
+
+def test_no_more_streams_than_allowed_however_many_threads_ask(make_hub: MakeHub) -> None:
+    hub = make_hub(max_streams=5)
+    job_id = hub.create()
+    opened: list[Iterator[bytes]] = []
+    start = threading.Barrier(8)
+
+    def ask() -> None:
+        start.wait()
+        opened.extend(hub.stream(job_id) for _ in range(20))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert hub.streams == 5
+
+
+def test_a_stream_that_is_forgotten_gives_its_place_back(make_hub: MakeHub) -> None:
+    hub = make_hub(max_streams=1)
+    job_id = hub.create()
+    for _ in range(10):
+        assert events(next(hub.stream(job_id)))[0].name == "status"
+    assert hub.streams == 0
+
+
+# Draining and closing
+
+
+def test_draining_ends_the_streams_refuses_new_ones_and_leaves_the_jobs_alone(hub: Hub) -> None:
+    with hub.job("j") as job:
+        stream = hub.stream("j")
+        cursor = events(next(stream))[0].last_event_id
+        hub.drain()
+        rest = parsed(stream)
+        assert len(rest.retry) == 1
+        assert 1000 <= rest.retry[0] <= 5000
+        assert rest.events == []
+        assert parsed(hub.stream("j", last_event_id=cursor)).comments == [" busy"]
+        job.update(50)
+    assert hub.snapshot("j").status == "completed"
+
+
+def test_closing_interrupts_what_runs_and_what_waits(make_hub: MakeHub, gate: Gate) -> None:
+    hub = make_hub(workers=1, throttle=0)
+    running, waiting = hub.start(gate, number=1), hub.start(gate, number=2)
+    gate.wait()
+    hub.close()
+    for job_id in (running, waiting):
+        state = hub.snapshot(job_id)
+        assert state.status == "failed"
+        assert state.details["code"] == "interrupted"
+        assert state.message == "The job was interrupted: its process was stopped."
+    assert gate.closed == [1]
+    with pytest.raises(RuntimeError, match="closed"):
+        hub.start(gate)
+    hub.close()
+
+
+def test_closing_waits_no_longer_than_it_is_told(make_hub: MakeHub) -> None:
+    hub = make_hub(workers=1)
+    release, stuck = threading.Event(), threading.Event()
+
+    def emitter() -> Iterator[Progress]:
+        stuck.set()
+        release.wait(30)
+        yield Progress(1)
+
+    job_id = hub.start(emitter)
+    assert stuck.wait(10)
+    hub.close(0.05)
+    assert hub.snapshot(job_id).status == "running"
+    release.set()
+    for thread in threading.enumerate():
+        if thread.name == "sseprog-worker":
+            thread.join(10)
+    assert hub.snapshot(job_id).details["code"] == "interrupted"
+
+
+def test_a_program_that_ends_interrupts_its_jobs_and_ends(tmp_path: Any) -> None:
+    program = """
+import threading
+from sseprog import Hub, Progress, hookimpl
+
+begun = threading.Event()
+
+def emitter():
+    try:
+        while True:
+            begun.set()
+            yield Progress(1)
+            threading.Event().wait(0.01)
+    finally:
+        print("cleaned up", flush=True)
+
+class Prints:
+    @hookimpl
+    def sseprog_event(self, event):
+        if event.progress.ended:
+            print(event.name, event.progress.details["code"], flush=True)
+
+hub = Hub()
+hub.plugins.register(Prints())
+hub.start(emitter)
+begun.wait(10)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert done.stdout.split("\n")[:2] == ["cleaned up", "error interrupted"]
+
+
+# What it costs
+
+
+class Counting:
+    """Count what is serialised: an observer sees each event once, with its one encoding."""
+
+    def __init__(self) -> None:
+        self.data: list[bytes] = []
+
+    @hookimpl
+    def sseprog_event(self, event: Any) -> None:
+        self.data.append(event.data)
+
+
+@pytest.mark.parametrize("subscribers", [1, 1000])
+def test_an_event_is_serialised_once_for_all_its_subscribers(hub: Hub, subscribers: int) -> None:
+    encoded = 0
+    counting = Counting()
+    hub.plugins.register(counting)
+    job_id = hub.create()
+    streams = [hub.stream(job_id) for _ in range(subscribers)]
+    for stream in streams:
+        next(stream)
+
+    def profile(frame: Any, event: str, argument: Any) -> None:
+        nonlocal encoded
+        if event == "call" and frame.f_code is Progress.to_json.__code__:
+            encoded += 1
+
+    sys.setprofile(profile)
+    try:
+        with hub.job(job_id) as job:
+            for percent in range(5):
+                job.update(percent)
+        received = [next(stream) for stream in streams]
+    finally:
+        sys.setprofile(None)
+    assert encoded == len(counting.data) == 7
+    assert len({id(chunk) for chunk in received}) == 1, "joined once, too"
+
+
+def rss() -> int:
+    """Return the resident memory of this process, in bytes."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_memory_is_bounded_by_the_settings_and_not_by_what_happens(make_hub: MakeHub) -> None:
+    hub = make_hub(max_jobs=50, retention=20, throttle=0)
+    assert isinstance(hub.broker, MemoryBroker)
+
+    def go_on(jobs: int) -> None:
+        for _ in range(jobs):
+            job_id = hub.create()
+            lagging = hub.stream(job_id)
+            next(lagging)
+            with hub.job(job_id) as job:
+                for n in range(40):
+                    job.update(message=f"{n} " + 2000 * "x")
+
+    go_on(100)  # all that is kept is full now: 50 jobs of 20 events of 2 kB
+    before = rss()
+    go_on(1000)
+    assert rss() - before < 10_000_000, "80 MB of events have gone through"
+    assert len(hub.broker._jobs) == 50
+    assert hub.streams == 0
+
+
+def test_ended_jobs_shrink_and_are_forgotten_in_time(make_hub: MakeHub) -> None:
+    hub = make_hub(ttl=0.05)
+    job_id = hub.start(three_steps)
+    history(hub, job_id)
+    pause = threading.Event()
+    for _ in range(200):
+        try:
+            hub.snapshot(job_id)
+        except JobNotFound:
+            return
+        pause.wait(0.05)
+    pytest.fail("the job is still there")
+
+
+def test_an_observer_that_fails_is_logged_and_stops_nothing(
+    hub: Hub, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Failing:
+        @hookimpl
+        def sseprog_event(self) -> None:
+            raise OSError("no disk")
+
+    hub.plugins.register(Failing(), "the failing one")
+    assert hub.run(three_steps).status == "completed"
+    warnings = [each for each in caplog.records if each.levelno == logging.WARNING]
+    assert len(warnings) == 5
+    assert all("the failing one" in each.getMessage() for each in warnings)
