@@ -51,11 +51,11 @@ class Access:
             return False
         try:
             if self._authorize is not None:
-                return bool(await _answer(self._authorize, request, job_id, owner))
+                return await _answer(self._authorize, request, job_id, owner) or False
             for hook in self._hub.plugins.authorizers():
                 answer = await _answer(hook, request, job_id, owner)
                 if answer is not None:
-                    return bool(answer)
+                    return answer
             return owner is None or self._user_of(request) == owner
         except self._passing:
             raise
@@ -66,11 +66,20 @@ class Access:
 
 async def _answer(
     ask: Callable[..., Any], request: object, job_id: str, owner: str | None
-) -> object:
-    """Ask a function of either kind; one that is not ``async`` may wait for a database."""
+) -> bool | None:
+    """Ask a function of either kind; one that is not ``async`` may wait for a database.
+
+    Raises `TypeError` for an answer that is no answer: a redirect to a login page, a generator
+    and a coroutine are all true.
+    """
     if inspect.iscoroutinefunction(ask) or inspect.iscoroutinefunction(
         getattr(ask, "__call__", None)  # noqa: B004 - it is looked at, not tested for
     ):
-        return await ask(request, job_id, owner)
-    answer = await asyncio.to_thread(ask, request, job_id, owner)
-    return await answer if inspect.isawaitable(answer) else answer
+        answer = await ask(request, job_id, owner)
+    else:
+        answer = await asyncio.to_thread(ask, request, job_id, owner)
+        if inspect.isawaitable(answer):
+            answer = await answer
+    if answer is not None and not isinstance(answer, bool):
+        raise TypeError(f"authorize answers True, False or None, not {answer!r}")
+    return answer

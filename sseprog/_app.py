@@ -55,9 +55,10 @@ class ASGIApp:
             reply = _http.NOT_FOUND
             if await self._allows(scope, receive, ask.job_id):
                 try:
-                    reply = _http.answer(self._hub, ask)
-                    if reply is None:
+                    if ask.what == "stream":
                         reply = await self._stream(ask, receive, send)
+                    else:
+                        reply = _http.answer(self._hub, ask)
                 except JobNotFound:  # its time to live ended just now
                     reply = _http.NOT_FOUND
         if reply is not None:
@@ -66,7 +67,9 @@ class ASGIApp:
     async def _stream(self, ask: _http.Ask, receive: Receive, send: Send) -> _http.Reply | None:
         """Serve a stream, or return the reply that stands for it."""
         drain_on_signals(self._hub)
-        stream = AsyncStream(self._hub, ask.job_id, ask.options)
+        stream = self._hub.astream(ask.job_id, **ask.options)
+        if not isinstance(stream, AsyncStream):
+            return _http.busy_reply(ask)
         if stream.subscription.ended:
             stream.close()
             return _http.NOTHING_LEFT
@@ -80,11 +83,12 @@ class ASGIApp:
 def _path_below_mount(scope: Scope) -> str:
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
-    if not path.startswith(root):
-        # A proxy has taken its prefix off the path, and the application was told of it, as by
-        # FastAPI(root_path=...). Starlette keeps that outermost part of root_path apart.
-        root = root.removeprefix(scope.get("app_root_path", ""))
-    return path.removeprefix(root)
+    # The second where a proxy has taken its prefix off the path, and the application was told of
+    # it, as by FastAPI(root_path=...). Starlette keeps that outermost part of root_path apart.
+    for prefix in (root, root.removeprefix(scope.get("app_root_path", ""))):
+        if path == prefix or path.startswith(f"{prefix}/"):
+            return path.removeprefix(prefix)
+    return path
 
 
 async def _send_reply(reply: _http.Reply, send: Send, *, head: bool) -> None:

@@ -17,7 +17,16 @@ from .progress import check_job_id
 if TYPE_CHECKING:
     from .hub import Hub, StreamOptions
 
-__all__ = ["NOTHING_LEFT", "NOT_FOUND", "STREAM_HEADERS", "Ask", "Reply", "answer", "parse"]
+__all__ = [
+    "NOTHING_LEFT",
+    "NOT_FOUND",
+    "STREAM_HEADERS",
+    "Ask",
+    "Reply",
+    "answer",
+    "busy_reply",
+    "parse",
+]
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -88,10 +97,8 @@ def parse(method: str, path: str, query: str, header: Callable[[str], str | None
     return Ask(what, job_id, options, header, head=method == "HEAD")
 
 
-def answer(hub: "Hub", ask: Ask) -> Reply | None:
-    """Answer a request that is allowed; ``None`` if it is to get a stream, and there is room."""
-    if ask.what == "stream":
-        return None if hub.has_room else _busy(ask)
+def answer(hub: "Hub", ask: Ask) -> Reply:
+    """Answer a request that is allowed, and not for a stream."""
     if ask.what == "cancel":
         try:
             hub.cancel(ask.job_id)
@@ -146,7 +153,8 @@ def _forged(header: Callable[[str], str | None]) -> bool:
     return origin.partition("://")[2] not in hosts
 
 
-def _busy(ask: Ask) -> Reply:
+def busy_reply(ask: Ask) -> Reply:
+    """Answer a request for a stream for which there is no room."""
     if ask.takes_events:
         return Reply(200, STREAM_HEADERS, busy())
     reply = _error(503, "there are too many streams, or the server is stopping")

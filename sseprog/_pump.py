@@ -51,7 +51,7 @@ class Watch:
 
     def wake(self) -> None:
         """Note that the log has grown. Any thread."""
-        if self.streams:
+        if self.streams or self._pump.forgotten:
             self._pump.schedule(self)
 
     def flush(self) -> None:
@@ -70,15 +70,17 @@ class Pump:
         self.loop = loop
         self._watches: dict[str, Watch] = {}
         self._grown: deque[Watch] = deque()
+        self.forgotten: deque[Watch] = deque()
         self._scheduled = False
         # Streams by the tick of their deadline: one timer for all heartbeats and ends.
-        self._resolution = max(0.005, (hub.settings.heartbeat or 16.0) / 16)
+        self._resolution = min(0.1, max(0.005, (hub.settings.heartbeat or 16.0) / 16))
         self._due: dict[int, set[Stream]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_tick = 0
 
     def watch(self, job_id: str) -> Watch:
         """Share one watch of a job between its streams. Raises `JobNotFound`."""
+        self._tidy()
         watch = self._watches.get(job_id)
         if watch is None or watch.log.ended:
             watch = self._watches[job_id] = Watch(self, job_id)
@@ -92,6 +94,14 @@ class Pump:
             self.hub.broker.unwatch(watch.job_id, watch.wake)
             if self._watches.get(watch.job_id) is watch:
                 del self._watches[watch.job_id]
+
+    def forget(self, watch: Watch) -> None:
+        """Give back what `watch` gave, later. For finalisers: any thread, amid any statement."""
+        self.forgotten.append(watch)
+
+    def _tidy(self) -> None:
+        while self.forgotten:
+            self.unwatch(self.forgotten.popleft())
 
     def add(self, watch: Watch, stream: Stream) -> None:
         """Advance ``stream`` from now on: what came before this call is its own to take."""
@@ -118,7 +128,7 @@ class Pump:
             self._call(self._flush, here)
 
     def drain(self) -> None:
-        """End all streams, now or over the drain period. Any thread."""
+        """Look at all deadlines again: the hub has brought them forward. Any thread."""
         self._call(self._drain, here=False)
 
     def _call(self, callback: Callable[[], None], here: bool) -> None:
@@ -132,14 +142,13 @@ class Pump:
 
     def _flush(self) -> None:
         self._scheduled = False
+        self._tidy()
         while self._grown:
             self._grown.popleft().flush()
 
     def _drain(self) -> None:
-        now = time.monotonic()
         for watch in list(self._watches.values()):
             for stream in list(watch.streams):
-                stream.subscription.drain(now)
                 self._due.get(stream.tick, _NONE).discard(stream)
                 self._plan(stream)
                 stream.advance()

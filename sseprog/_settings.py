@@ -1,11 +1,12 @@
 """The settings of a hub: their defaults, where they come from, what they may be."""
 
-import math
 import os
 from collections.abc import Mapping
 from typing import Any, Final, TypedDict
 
 import msgspec
+
+from .progress import shown
 
 __all__ = ["Settings", "SettingsOptions"]
 
@@ -46,7 +47,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ttl: float | None = 3600.0
     """Seconds that an ended job is kept."""
     lease: float | None = 30.0
-    """Seconds after which a job whose process is silent counts as stalled."""
+    """Seconds after which a job whose process is silent counts as stalled. Of no meaning to
+    ``memory://``, whose jobs have no other process."""
     send_timeout: float | None = 30.0
     """Seconds that one write to a client may take."""
     max_stream_age: float | None = 900.0
@@ -54,7 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     drain: float | None = 0.0
     """Seconds over which the streams are ended when the server stops."""
     flush_timeout: float | None = 10.0
-    """Seconds that the end of a job waits until the broker has it."""
+    """Seconds that the end of a job waits until the broker has it; ``memory://`` has it at once."""
     max_jobs: int | None = 10_000
     """Jobs that are kept; ended ones make room for new ones."""
     max_streams: int | None = None
@@ -76,14 +78,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             if name not in cls.__struct_fields__:
                 known = ", ".join(cls.__struct_fields__)
                 raise TypeError(f"unknown setting {name!r}; known are {known}")
-        values: dict[str, Any] = dict(options)
+        values = {name: _checked(name, value, name) for name, value in options.items()}
         for name in cls.__struct_fields__:
             variable = f"SSEPROG_{name.upper()}"
             if name not in values and variable in environment:
-                values[name] = _from_text(variable, environment[variable])
-        return cls(**{name: _checked(name, value) for name, value in values.items()})
+                value = _from_text(variable, environment[variable])
+                values[name] = _checked(name, value, variable)
+        return cls(**values)
 
 
+_MOST: Final = 1_000_000_000  # 30 years; what is larger breaks timers, and is a slip
 _COUNTS: Final = frozenset(
     {"retention", "conflate_after", "max_jobs", "max_streams", "max_streams_per_client", "workers"}
 )
@@ -95,17 +99,17 @@ def _from_text(variable: str, text: str) -> float | None:
     try:
         number = float(text)
     except ValueError:
-        raise ValueError(f"{variable}={text!r} is not a number, nor 'none'") from None
+        raise ValueError(f"{variable}={shown(text)} is not a number, nor 'none'") from None
     return int(number) if number.is_integer() else number
 
 
-def _checked(name: str, value: Any) -> Any:
+def _checked(name: str, value: Any, said_as: str) -> Any:
     if value is None:
         return None
     kinds = (int,) if name in _COUNTS else (int, float)
     what = "a whole number" if name in _COUNTS else "a number of seconds"
     if isinstance(value, bool) or not isinstance(value, kinds):
-        raise TypeError(f"setting {name}={value!r} is not {what}, nor None")
-    if not (value >= 0 and math.isfinite(value)):
-        raise ValueError(f"setting {name}={value!r} is not {what} from 0 on, nor None")
+        raise TypeError(f"setting {said_as}={shown(value)} is not {what}, nor None")
+    if not 0 <= value <= _MOST:
+        raise ValueError(f"setting {said_as}={shown(value)} is not {what} from 0 on (to 1e9), nor None")
     return value or None  # 0 switches off, as None does

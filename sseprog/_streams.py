@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 from ._event import Cursor, busy
 
 if TYPE_CHECKING:
+    from ._pump import Pump
     from .hub import Hub, StreamOptions
 
 __all__ = ["AsyncStream", "BusyStream", "SyncStream"]
@@ -23,11 +24,11 @@ class AsyncStream(AsyncIterator[bytes]):
 
     __slots__ = ("__weakref__", "_waiter", "closed", "hub", "pump", "subscription", "tick", "watch")
 
-    def __init__(self, hub: "Hub", job_id: str, options: "StreamOptions") -> None:
+    def __init__(self, hub: "Hub", job_id: str, pump: "Pump", options: "StreamOptions") -> None:
         self.closed = True  # for __del__, should the next lines raise
         self.tick = 0
         self.hub = hub
-        self.pump = hub.pump()
+        self.pump = pump
         self._waiter: asyncio.Future[None] | None = None
         cursor = Cursor.parse(options.get("last_event_id", ""))
         with hub.broker.lock:
@@ -76,7 +77,11 @@ class AsyncStream(AsyncIterator[bytes]):
         self.close()
 
     def __del__(self) -> None:
-        self.close()
+        # Amid any statement of any thread: nobody waits, and the pump is not to be touched.
+        if not self.closed:
+            self.closed = True
+            self.pump.forget(self.watch)
+            self.hub.unsubscribe()
 
 
 class SyncStream(Iterator[bytes]):
@@ -119,13 +124,17 @@ class SyncStream(Iterator[bytes]):
     def close(self) -> None:
         """End the stream; `__next__` stops. Calling it again does nothing."""
         if not self.closed:
-            self.closed = True
-            self._hub.broker.unwatch(self._job_id, self._grown.set)
-            self._hub.unsubscribe()
+            self._give_back()
             self.advance()
 
+    def _give_back(self) -> None:
+        self.closed = True
+        self._hub.broker.unwatch(self._job_id, self._grown.set)
+        self._hub.unsubscribe()
+
     def __del__(self) -> None:
-        self.close()
+        if not self.closed:
+            self._give_back()  # and wake nobody: the event may be in the middle of a set()
 
 
 class BusyStream(AsyncIterator[bytes], Iterator[bytes]):

@@ -13,6 +13,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final, TypedDict, Unpack
 
+from ._ending import CANCELLED, INTERRUPTED, state_of
 from ._event import Cursor, Event
 from ._log import JobLog
 from ._pump import Pump
@@ -23,7 +24,7 @@ from ._timer import Timer
 from ._work import Work, Workers, drive, run_and_log
 from .broker import Broker
 from .errors import JobEnded, JobNotFound
-from .job import CANCELLED, INTERRUPTED, Job
+from .job import Job
 from .plugins import Plugins
 from .progress import Progress, check_job_id
 
@@ -70,7 +71,7 @@ class Hub:
         self._lock = threading.Lock()
         self._workers = Workers(self, self.settings.workers or _DEFAULT_WORKERS)
         self._closed = False
-        atexit.register(_close_if_alive, weakref.ref(self))
+        _open.add(self)
 
     def __repr__(self) -> str:
         return f"<Hub on {type(self.broker).__name__}>"
@@ -87,9 +88,10 @@ class Hub:
             raise TypeError(f"owner is a str, an int or None, not {type(owner).__name__}")
         if job_id is None:
             job_id = secrets.token_urlsafe(16)
-        check_job_id(job_id)
-        state = Progress(status="pending", job_id=job_id, updated_at=datetime.now(UTC))
-        self.broker.create(job_id, None if owner is None else str(owner), Event.of(state))
+        job_id = check_job_id(job_id)
+        event = Event.of(Progress(status="pending", job_id=job_id, updated_at=datetime.now(UTC)))
+        self.broker.create(job_id, None if owner is None else str(owner), event)
+        self.plugins.observe(job_id, event)
         return job_id
 
     def job(self, job_id: str) -> Job:
@@ -114,6 +116,8 @@ class Hub:
         ``options`` are its own, and what it raises about them is raised here. At most
         ``workers`` run at a time; the others are pending, with their place in the queue.
         """
+        if self._closed:
+            raise RuntimeError("the hub is closed: it starts no more jobs")
         work = self._make_work(emitter, options)
         job_id = self._create_unless_there(job_id, owner)
         self._workers.submit(job_id, lambda: run_and_log(job_id, lambda: self._drive(job_id, work)))
@@ -145,33 +149,27 @@ class Hub:
 
         A job that nobody runs yet ends at once. Raises `JobNotFound` or `JobEnded`.
         """
-        before = self.snapshot(job_id)
-        ended = Progress(
-            before.progress,
-            message=CANCELLED,
-            details={"code": "cancelled"},
-            status="cancelled",
-            job_id=job_id,
-            updated_at=datetime.now(UTC),
-        )
-        event = Event.of(ended)
+        event = Event.of(state_of(job_id, CANCELLED))
         if self.broker.cancel(job_id, event):
             self.plugins.observe(job_id, event)
             self._workers.discard(job_id)
 
     def stream(self, job_id: str, **options: Unpack[StreamOptions]) -> Iterator[bytes]:
-        """Return a job's events as bytes, for threads; see `StreamOptions`.
+        """Return a job's events as bytes, for threads; ``options`` are those of `StreamOptions`.
 
         The subscription is taken here and now. Raises `JobNotFound`, or `ValueError` for a
         malformed ``last_event_id``. ``close()`` the iterator to leave early.
         """
+        _check_stream_options(options)
         with self.broker.lock:  # lest two threads take the last place
-            return SyncStream(self, job_id, options) if self.has_room else BusyStream()
+            return SyncStream(self, job_id, options) if self._has_room else BusyStream()
 
     def astream(self, job_id: str, **options: Unpack[StreamOptions]) -> AsyncIterator[bytes]:
         """Return a job's events as bytes, for coroutines; otherwise as `stream`."""
+        _check_stream_options(options)
+        pump = self._pump()
         with self.broker.lock:
-            return AsyncStream(self, job_id, options) if self.has_room else BusyStream()
+            return AsyncStream(self, job_id, pump, options) if self._has_room else BusyStream()
 
     def drain(self) -> None:
         """End all streams cleanly, over the ``drain`` period, and refuse new ones.
@@ -196,34 +194,26 @@ class Hub:
         Waits ``timeout`` seconds at most for emitters to clean up. Their jobs end in ``error``
         with the code ``interrupted``, as do those that were never started.
         """
-        if self._closed:
-            return
-        self._closed = True
-        self.drain()
         with self._lock:
+            if self._closed:
+                return
+            self._closed = True
             running = list(self._running)
+        self.drain()
         for job in running:
             job._request_stop("interrupted")
         for job_id in self._workers.close(timeout):
-            state = Progress(
-                message=INTERRUPTED,
-                details={"code": "interrupted"},
-                status="failed",
-                job_id=job_id,
-                updated_at=datetime.now(UTC),
-            )
             with suppress(JobEnded, JobNotFound):
-                self.publish(state, token=None)
+                self.publish(state_of(job_id, INTERRUPTED), token=None)
         self.timer.close()
         self.broker.close()
 
-    # What follows is for the package's other parts.
-
     @property
-    def has_room(self) -> bool:
-        """Tell whether one more stream may be opened."""
+    def _has_room(self) -> bool:
         limit = self.settings.max_streams
         return not self.draining and (limit is None or self._streams < limit)
+
+    # What follows is for the package's other parts.
 
     @property
     def streams(self) -> int:
@@ -258,7 +248,7 @@ class Hub:
         with self.broker.lock:
             self._streams -= 1
 
-    def pump(self) -> Pump:
+    def _pump(self) -> Pump:
         """Return the pump of the running event loop."""
         loop = asyncio.get_running_loop()
         pump = self._pumps.get(loop)
@@ -279,10 +269,14 @@ class Hub:
         try:
             token = self.broker.begin(job.id, lambda: job._request_stop("cancelled"))
         except JobNotFound:
-            self.create(job.id)
+            with suppress(ValueError):  # another thread has made it meanwhile
+                self.create(job.id)
             token = self.broker.begin(job.id, lambda: job._request_stop("cancelled"))
         with self._lock:
             self._running.add(job)
+            closed = self._closed
+        if closed:  # when the others were told
+            job._request_stop("interrupted")
         return token
 
     def release(self, job: Job) -> None:
@@ -297,12 +291,11 @@ class Hub:
     def _make_work(self, emitter: str | Callable[..., Work], options: dict[str, Any]) -> Work:
         function = self.plugins.emitter(emitter) if isinstance(emitter, str) else emitter
         work = function(**options)
-        if not hasattr(work, "__next__") and not hasattr(work, "__anext__"):
+        if not isinstance(work, (Iterator, AsyncIterator)):
             raise TypeError(
                 f"emitter {emitter!r} gave {work!r}, not a generator of Progress: does it yield?"
             )
-        made: Work = work
-        return made
+        return work
 
     def _create_unless_there(self, job_id: str | None, owner: str | int | None) -> str:
         if job_id is not None and owner is None:
@@ -326,7 +319,18 @@ class Hub:
         return self.plugins.broker(scheme)(url, self.settings)
 
 
-def _close_if_alive(reference: "weakref.ref[Hub]") -> None:
-    hub = reference()
-    if hub is not None:
+def _check_stream_options(options: StreamOptions) -> None:
+    for name in options:
+        if name not in StreamOptions.__annotations__:
+            known = ", ".join(StreamOptions.__annotations__)
+            raise TypeError(f"unknown option {name!r} of a stream; known are {known}")
+
+
+_open: Final["weakref.WeakSet[Hub]"] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Let the jobs of a program that ends say so, and their emitters clean up."""
+    for hub in list(_open):
         hub.close()

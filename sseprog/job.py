@@ -1,8 +1,6 @@
 """A job as its emitter sees it: report, be throttled, be cancelled, end exactly once."""
 
-import asyncio
 import logging
-import secrets
 import threading
 import time
 from collections.abc import (
@@ -17,21 +15,14 @@ from collections.abc import (
 from contextlib import suppress
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, SupportsFloat, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, SupportsFloat, TypeVar, overload
 
 from msgspec import UNSET, UnsetType
 
+from ._ending import Ending, ending_by, fitting
 from ._track import Track
-from .errors import JobCancelled, JobEnded, JobFailed
-from .progress import (
-    Progress,
-    Status,
-    check_details,
-    check_eta,
-    check_percent,
-    check_text,
-    clean_text,
-)
+from .errors import JobCancelled, JobEnded
+from .progress import Progress, Status, check_details, check_eta, check_percent, check_text
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -41,10 +32,6 @@ __all__ = ["Job"]
 T = TypeVar("T")
 
 logger = logging.getLogger("sseprog")
-
-FAILED: Final = "The job failed."
-INTERRUPTED: Final = "The job was interrupted: its process was stopped."
-CANCELLED: Final = "The job was cancelled."
 
 
 class Job:
@@ -79,7 +66,9 @@ class Job:
         self._published: Progress | None = None
         self._published_at = 0.0
         self._flush_planned = False
-        self._track: Track | None = None  # whose count is to be published at the next flush
+        self._tracks: list[Track] = []  # the loops that are being tracked, innermost last
+        self._track: Track | None = None  # whose count is to be read at the next flush
+        self._message_of: Track | None = None  # who has set the message, if a track has
 
     def __repr__(self) -> str:
         return f"<Job {self.id!r}>"
@@ -112,18 +101,19 @@ class Job:
         if progress is not UNSET and progress is not None:
             progress = check_percent(progress)
         if stage is not UNSET:
-            check_text("stage", stage)
+            stage = check_text("stage", stage)
         if message is not UNSET:
-            check_text("message", message)
+            message = check_text("message", message)
         if details is not UNSET:
             details = check_details(details)
         if eta is not None:
             eta = check_eta(eta)
         with self._lock:
             self._check()
+            self._read_track()  # what is said now is newer
             self._begin_stage(stage)
             if message is not UNSET:
-                self._message = message
+                self._message, self._message_of = message, None
             if details is not UNSET:
                 self._details = details
             if progress is not UNSET:
@@ -152,7 +142,7 @@ class Job:
         *,
         stage: str | UnsetType = ...,
         total: int | None = ...,
-        span: tuple[float, float] = ...,
+        span: tuple[float, float] | None = ...,
     ) -> Iterator[T]: ...
     @overload
     def track(
@@ -161,7 +151,7 @@ class Job:
         *,
         stage: str | UnsetType = ...,
         total: int | None = ...,
-        span: tuple[float, float] = ...,
+        span: tuple[float, float] | None = ...,
     ) -> AsyncIterator[T]: ...
     def track(
         self,
@@ -169,59 +159,41 @@ class Job:
         *,
         stage: str | UnsetType = UNSET,
         total: int | None = None,
-        span: tuple[float, float] = (0.0, 100.0),
+        span: tuple[float, float] | None = None,
     ) -> Iterator[T] | AsyncIterator[T]:
         """Pass on the items of ``iterable`` and report how many are done, as ``tqdm`` does.
 
         An item counts when the next is asked for. ``total`` is taken from ``len()`` where there
         is one; without it the progress is unknown. ``span`` is the share of the whole job, in
-        percent, that the items make up. ``details`` gets ``n``, ``total`` and ``rate`` (items a
+        percent, that the items make up: the whole by default, and in a loop inside a tracked one
+        the share of the outer one's item. ``details`` gets ``n``, ``total`` and ``rate`` (items a
         second); the message is ``n of total`` unless the loop sets one of its own.
         """
-        low, high = (check_percent(bound) for bound in span)
-        if low > high:
-            raise ValueError(f"span {span!r} ends before it begins")
+        if span is not None:
+            low, high = span = (check_percent(span[0]), check_percent(span[1]))
+            if low > high:
+                raise ValueError(f"span {span!r} ends before it begins")
         if total is None and isinstance(iterable, Sized):
-            total = len(iterable)
+            with suppress(TypeError, ValueError, OverflowError):  # some can't tell, and say so
+                total = len(iterable)
         if total is not None and (isinstance(total, bool) or not isinstance(total, int)):
             raise TypeError(f"total is a whole number or None, not {total!r}")
         if total is not None and total < 0:
             raise ValueError(f"total {total!r} is below 0")
         if stage is not UNSET:
-            check_text("stage", stage)
-        track = Track(total, low, high)
+            stage = check_text("stage", stage)
+        track = Track(self, stage=stage, total=total, span=span)
         if isinstance(iterable, AsyncIterable):
-            return self._track_async(iterable, track, stage)
-        return self._track_sync(iterable, track, stage)
-
-    def _track_sync(
-        self, iterable: Iterable[T], track: Track, stage: str | UnsetType
-    ) -> Iterator[T]:
-        self._begin_track(track, stage)
-        for item in iterable:
-            yield item
-            track.n += 1
-            # While a flush is planned it will read the count by itself: most items cost this line.
-            if self._track is not track:
-                self._count(track)
-        self._end_track(track)
-
-    async def _track_async(
-        self, iterable: AsyncIterable[T], track: Track, stage: str | UnsetType
-    ) -> AsyncIterator[T]:
-        self._begin_track(track, stage)
-        async for item in iterable:
-            yield item
-            track.n += 1
-            if self._track is not track:
-                self._count(track)
-        self._end_track(track)
+            return track.over_async(iterable)
+        return track.over(iterable)
 
     def _begin_track(self, track: Track, stage: str | UnsetType) -> None:
         with self._lock:
             self._check()
+            self._read_track()
             self._begin_stage(stage)
-            self._apply(track)
+            self._tracks.append(track)
+            self._read(track)
             self._report()
 
     def _count(self, track: Track) -> None:
@@ -230,20 +202,31 @@ class Job:
             self._track = track
             self._report()
 
-    def _end_track(self, track: Track) -> None:
+    def _end_track(self, track: Track, *, complete: bool) -> None:
+        """Note that a loop is over: at its end, or left half-way, and then maybe long ago."""
         with self._lock:
-            self._check()
-            track.done()
-            self._apply(track)
-            self._report()
+            if track not in self._tracks or self._ended:
+                return
+            self._tracks.remove(track)
+            if self._track is track or complete:
+                self._read(track)
+                self._changed = True
+            if complete:
+                self._check()
+                self._report()
+            elif self._changed:
+                self._plan_flush()
 
-    def _apply(self, track: Track) -> None:
+    def _read_track(self) -> None:
+        if self._track is not None:
+            self._read(self._track)
+
+    def _read(self, track: Track) -> None:
         """Make a track's count the state."""
         self._track = None
-        message_is_ours = self._message in {"", track.message}
         self._set_progress(track.observe(time.monotonic()))
-        if message_is_ours:
-            self._message = track.message
+        if not self._message or self._message_of is not None:
+            self._message, self._message_of = track.message, track
         with suppress(ValueError):  # what the loop's own details leave no room for is left out
             self._details = check_details({**self._details, **track.details})
         self._eta = track.eta
@@ -251,7 +234,7 @@ class Job:
     def _begin_stage(self, stage: str | UnsetType) -> None:
         if stage is not UNSET and stage != self._stage:
             self._stage = stage
-            self._message = ""
+            self._message, self._message_of = "", None
 
     def _set_progress(self, progress: float | None) -> None:
         if progress is not None:
@@ -271,29 +254,36 @@ class Job:
         self._changed = True
         before = self._published
         throttle = self._hub.settings.throttle or 0.0
-        now = time.monotonic()
         if (
             before is None
-            or now - self._published_at >= throttle
+            or time.monotonic() - self._published_at >= throttle
             or self._stage != before.stage
             or (self._progress == 100 and before.progress != 100)
         ):
             self._publish("running")
-        elif not self._flush_planned:
+        else:
+            self._plan_flush()
+
+    def _plan_flush(self) -> None:
+        if not self._flush_planned:
             self._flush_planned = True
+            throttle = self._hub.settings.throttle or 0.0
             self._hub.timer.at(self._published_at + throttle, self._flush)
 
     def _flush(self) -> None:
         """Publish what the throttle held back. Called by the hub's timer."""
         with self._lock:
             self._flush_planned = False
-            if self._changed and not self._ended:
-                with suppress(JobEnded):  # the next update() says so
-                    self._publish("running")
+            if not self._changed or self._ended:
+                return
+            if time.monotonic() < self._published_at + (self._hub.settings.throttle or 0.0):
+                self._plan_flush()  # something that could not wait went out meanwhile
+                return
+            with suppress(JobEnded):  # the next update() says so
+                self._publish("running")
 
     def _publish(self, status: Status) -> None:
-        if self._track is not None:
-            self._apply(self._track)
+        self._read_track()
         state = Progress(
             self._progress,
             stage=self._stage,
@@ -316,6 +306,8 @@ class Job:
 
     def _request_stop(self, code: str) -> None:
         """Have the next report raise, and wake an emitter that can be woken. Any thread."""
+        if self._stop:
+            return  # the first reason counts, and who cleans up is left in peace
         self._stop = code
         self._track = None  # so that the next item looks
         wake = self._on_stop  # read once: the emitter's thread may be taking it away
@@ -328,12 +320,17 @@ class Job:
         self._token = self._hub.hold(self)
         try:
             with self._lock:
-                self._started_at = datetime.now(UTC)
+                self._go_on_from(self._hub.snapshot(self.id))
                 self._publish("running")
         except BaseException:
             self._hub.release(self)
             raise
         return self
+
+    def _go_on_from(self, before: Progress) -> None:
+        """Take up the progress of whom this one takes over from: it must not go backwards."""
+        self._set_progress(before.progress)
+        self._started_at = before.started_at or datetime.now(UTC)
 
     def __exit__(
         self,
@@ -341,20 +338,13 @@ class Job:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with self._lock:
-            if self._track is not None:
-                self._apply(self._track)
-            if error is None:
-                self._end("completed", 100.0, self._message, self._details)
-            elif isinstance(error, JobFailed):
-                self._fail(error)
-            elif self._stop == "interrupted" or isinstance(error, (KeyboardInterrupt, SystemExit)):
-                self._end_badly("failed", INTERRUPTED, {"code": "interrupted"})
-            elif isinstance(error, (JobCancelled, asyncio.CancelledError, GeneratorExit)):
-                self._end_badly("cancelled", CANCELLED, {"code": "cancelled"})
-            elif not (isinstance(error, JobEnded) and self._ended):
-                self._fail_unexpectedly(error)
-        self._hub.release(self)
+        try:
+            with self._lock:
+                if isinstance(error, JobEnded) and self._ended:
+                    return  # told by this very error
+                self._end(ending_by(self.id, error, interrupted=self._stop == "interrupted"))
+        finally:
+            self._hub.release(self)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -367,42 +357,28 @@ class Job:
     ) -> None:
         self.__exit__(kind, error, traceback)
 
-    def _fail(self, error: JobFailed) -> None:
-        try:
-            more = {**check_details(error.details), "code": clean_text(str(error.code))}
-        except (TypeError, ValueError):
-            logger.exception("job %s: the details of JobFailed can't be shown", self.id)
-            more = {"code": clean_text(str(error.code))}
-        self._end_badly("failed", clean_text(str(error.message)) or FAILED, more)
-
-    def _fail_unexpectedly(self, error: BaseException) -> None:
-        reference = secrets.token_hex(4)
-        logger.error("job %s failed; reference %s", self.id, reference, exc_info=error)
-        self._end_badly("failed", FAILED, {"code": "unexpected", "reference": reference})
-
-    def _end_badly(self, status: Status, message: str, more: dict[str, Any]) -> None:
-        details = {**self._details, **more}
-        try:
-            check_details(details)
-        except ValueError:  # too much together; why it failed matters more than where it was
-            details = more
-        self._end(status, self._progress, message, details)
-
-    def _end(
-        self, status: Status, progress: float | None, message: str, details: Mapping[str, Any]
-    ) -> None:
+    def _end(self, ending: Ending) -> None:
         if self._ended:
-            logger.warning("job %s ended as %s, but had ended before", self.id, status)
+            logger.warning("job %s ended as %s, but had ended before", self.id, ending.status)
             return
-        self._progress, self._message, self._details = progress, message, details
+        self._read_track()
+        if ending.status == "completed":
+            self._progress = 100.0
+        if ending.message is not None:
+            self._message = ending.message
+        # Too much together: why it ended matters more than where it was.
+        self._details = fitting({**self._details, **ending.details}, ending.details)
         self._eta = None
-        self._ended = True
         try:
-            self._publish(status)
+            self._publish(ending.status)
         except JobEnded:
-            logger.warning("job %s was taken over before it ended as %s", self.id, status)
+            logger.warning("job %s was taken over before it ended as %s", self.id, ending.status)
+        except Exception:  # of the broker's; the work is done, and not to blame
+            logger.exception("job %s: its end, %s, can't be published", self.id, ending.status)
+        self._ended = True
 
     def _complete_with(self, details: Mapping[str, Any]) -> None:
         """Make ``details`` those of the end; what an emitter returns."""
         with self._lock:
-            self._details = check_details(details)
+            self._track = None
+            self._details = fitting(details, self._details)

@@ -1,6 +1,7 @@
 """Find plugins, ask them what they bring, and keep a bad one from stopping the others."""
 
 import importlib
+import itertools
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ import pluggy
 
 from . import hookspecs
 from ._event import Event
-from .errors import PluginError
+from .errors import MissingExtra, PluginError
 
 if TYPE_CHECKING:
     from .broker import Broker
@@ -45,17 +46,18 @@ class Plugins:
 
         Raises `PluginError`, and takes nothing of it, if it fails while it registers.
         """
-        label = name or getattr(plugin, "__name__", None) or type(plugin).__name__
+        label = name or self._unused(getattr(plugin, "__name__", None) or type(plugin).__name__)
+        if self._manager.is_registered(plugin):
+            raise PluginError(f"plugin {label!r} is registered already")
         emitters, brokers = dict(self._emitters), dict(self._brokers)
         try:
-            self._manager.register(plugin, name)
+            self._manager.register(plugin, label)
             self._manager.check_pending()
-            for hook, table in (
-                ("sseprog_register_emitters", emitters),
-                ("sseprog_register_brokers", brokers),
-            ):
-                for call in self._calls(hook, plugin):
-                    call(register=_into(table, label))
+            self._check_hooks(plugin)
+            for call in self._calls("sseprog_register_emitters", plugin):
+                call(register=_into(emitters, label))
+            for call in self._calls("sseprog_register_brokers", plugin):
+                call(register=_into(brokers, label, by_place=True))
         except Exception as error:
             if self._manager.is_registered(plugin):
                 self._manager.unregister(plugin)
@@ -77,14 +79,21 @@ class Plugins:
         if scheme not in self._brokers:
             self._find()
         try:
-            found = self._brokers[scheme][0]
+            found, plugin = self._brokers[scheme]
         except KeyError:
             raise ValueError(self._unknown("broker scheme", scheme, self._brokers)) from None
-        if isinstance(found, str):
-            module, _, name = found.partition(":")
+        if not isinstance(found, str):
+            return found
+        module, _, name = found.partition(":")
+        try:
             loaded: type[Broker] = getattr(importlib.import_module(module), name)
-            return loaded
-        return found
+        except (ImportError, AttributeError) as error:
+            if isinstance(error, MissingExtra):
+                raise
+            raise PluginError(
+                f"plugin {plugin!r}: broker {scheme!r} is not at {found!r}: {error}"
+            ) from error
+        return loaded
 
     def authorizers(self) -> list[Callable[[object, str, str | None], object]]:
         """Return the ``sseprog_authorize`` hooks, in pluggy's order: the latest plugin first.
@@ -99,8 +108,7 @@ class Plugins:
     def observe(self, job_id: str, event: Event) -> None:
         """Show an event to the ``sseprog_event`` hooks. One that raises is logged, and no more."""
         self._find()
-        hook = self._manager.hook.sseprog_event
-        for implementation in hook.get_hookimpls():
+        for implementation in reversed(self._manager.hook.sseprog_event.get_hookimpls()):
             try:
                 _bound(implementation)(job_id=job_id, event=event)
             except Exception:
@@ -128,6 +136,20 @@ class Plugins:
         except Exception as error:
             self._broken.append(name)
             logger.error("plugin %r was left out: %s: %s", name, type(error).__name__, error)
+
+    def _unused(self, label: str) -> str:
+        names = itertools.chain([label], (f"{label} {number}" for number in itertools.count(2)))
+        return next(name for name in names if not self._manager.has_plugin(name))
+
+    def _check_hooks(self, plugin: object) -> None:
+        callers = self._manager.get_hookcallers(plugin)
+        if not callers:
+            raise TypeError("nothing in it is marked by hookimpl")
+        for caller in callers:
+            for hook in caller.get_hookimpls():
+                # They are called one by one, and a wrapper has nothing to wrap.
+                if hook.plugin is plugin and (hook.wrapper or hook.hookwrapper):
+                    raise TypeError(f"{caller.name} can't be a wrapper")
 
     def _calls(self, hook: str, plugin: object) -> Iterator[Callable[..., Any]]:
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():
@@ -157,11 +179,15 @@ def _asking(call: Callable[..., object]) -> Callable[[object, str, str | None], 
     return ask
 
 
-def _into(table: dict[str, Any], plugin: str) -> Callable[[str, Any], None]:
+def _into(
+    table: dict[str, Any], plugin: str, *, by_place: bool = False
+) -> Callable[[str, Any], None]:
     def register(name: str, value: Any, /) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"a name is a str, not {name!r}")
         if name in table:
             raise ValueError(f"{name!r} is registered by plugin {table[name][1]!r} already")
-        if not callable(value) and not isinstance(value, str):
+        if not callable(value) and not (by_place and isinstance(value, str)):
             raise TypeError(f"{name!r}: {value!r} can't be called")
         table[name] = (value, plugin)
 

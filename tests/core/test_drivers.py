@@ -9,7 +9,7 @@ import pytest
 
 from sseprog import Hub
 
-from .asgi_exchange import Exchange, app_of
+from .asgi_exchange import Exchange, app_of, fetch
 from .conftest import MakeHub
 from .event_stream import parsed
 
@@ -120,6 +120,25 @@ async def test_three_drivers_send_the_same_heartbeat_and_the_same_end(make_hub: 
         seen = parsed([stream])
         assert [event.name for event in seen.events][:3] == ["status", "heartbeat", "heartbeat"]
         assert len(seen.retry) == 2
+
+
+async def test_a_stream_ends_at_its_age_however_rare_its_heartbeats_are(make_hub: MakeHub) -> None:
+    hub = make_hub(heartbeat=1600, max_stream_age=0.1)
+    job_id = hub.create()
+    async with asyncio.timeout(5), Exchange(app_of(hub), f"/{job_id}/stream") as exchange:
+        await exchange.end()
+    assert exchange.complete
+    assert len(exchange.parsed.retry) == 2
+
+
+async def test_a_mount_is_cut_off_the_path_at_a_slash_only(hub: Hub) -> None:
+    hub.create("a1b2")
+    app = app_of(hub)
+    assert (await fetch(app, "/a1b2", root_path="/a")).status == 200
+    for path, root_path in (("1b2", "/a"), ("/a1b2", "")):  # both are /a1b2 to the application
+        exchange = await fetch(app, path, root_path=root_path)
+        assert exchange.status == 200
+        assert b'"job_id":"a1b2"' in exchange.body
 
 
 @pytest.mark.parametrize("start", ["nothing", "one event"])

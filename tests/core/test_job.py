@@ -3,9 +3,12 @@
 import asyncio
 import logging
 import math
+import numbers
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -151,6 +154,37 @@ def test_any_thread_may_report(hub: Hub) -> None:
     assert percents == sorted(percents)
 
 
+class Template(str):
+    """A text as Django's SafeString and markupsafe.Markup are."""
+
+
+class Number:
+    """A number as NumPy's scalars are."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+
+numbers.Real.register(Number)
+
+
+def test_texts_and_numbers_of_other_libraries_are_as_good(hub: Hub) -> None:
+    job_id = hub.create(Template("j"))
+    with hub.job(job_id) as job:
+        job.update(
+            Number(5),  # type: ignore[arg-type]
+            stage=Template("a"),
+            message=Template("<b>b</b>"),
+            details={Template("c"): Template("d"), "loss": Number(0.5)},
+        )
+    seen = history(hub)[1].state
+    assert (seen["progress"], seen["stage"], seen["message"]) == (5, "a", "<b>b</b>")
+    assert seen["details"] == {"c": "d", "loss": 0.5}
+
+
 # What is merged
 
 
@@ -181,6 +215,23 @@ def test_a_new_stage_and_100_percent_go_out_at_once(
         report(job)
         newest = hub.snapshot("j")
         assert (newest.stage, newest.progress) in {("b", 50), ("a", 100)}
+
+
+def test_what_could_not_wait_starts_the_throttle_anew(make_hub: MakeHub) -> None:
+    hub = make_hub(throttle=0.3)
+    stream = hub.stream(hub.create("j"))
+    next(stream)
+    with hub.job("j") as job:
+        next(stream)
+        job.update(1)  # a flush is due after 0.3 s
+        threading.Event().wait(0.2)
+        job.update(2, stage="new")
+        next(stream)
+        at = time.monotonic()
+        job.update(3)
+        [late] = events(next(stream))
+        assert late.state["progress"] == 3
+        assert time.monotonic() - at > 0.2
 
 
 def test_100_percent_said_again_is_no_news_that_hurries(make_hub: MakeHub) -> None:
@@ -264,6 +315,9 @@ def test_any_other_exception_is_a_reference_that_is_in_the_log_too(
         (JobFailed("x", details={"o": object()}), "x", {"code": "failed"}),
         (JobFailed("x", details={"big": "x" * 20_000}), "x", {"code": "failed"}),
         (JobFailed("x", details={"code": "mine"}), "x", {"code": "failed"}),
+        (JobFailed("x", details={"log": "a" * 16_374}), "x", {"code": "failed"}),
+        (JobFailed("x", code="y" * 20_000), "x", {"code": "y" * 128}),
+        (JobFailed("x", code=None), "x", {"code": "None"}),  # type: ignore[arg-type]
         (JobFailed(ValueError("why")), "why", {"code": "failed"}),  # type: ignore[arg-type]
     ],
 )
@@ -274,6 +328,17 @@ def test_a_failure_that_can_not_be_shown_whole_is_shown_as_well_as_can_be(
         raise failure
     last = history(hub)[-1].state
     assert (last["message"], last["details"]) == (message, details)
+
+
+def test_a_job_failed_of_the_applications_own_ends_the_job_whatever_it_lacks(hub: Hub) -> None:
+    class Mine(JobFailed):
+        def __init__(self) -> None:
+            """Forget to call super().__init__()."""
+
+    with pytest.raises(Mine), hub.job("j"):
+        raise Mine
+    last = history(hub)[-1].state
+    assert (last["status"], last["message"]) == ("failed", "The job failed.")
 
 
 def test_details_that_leave_no_room_for_the_failure_make_room_for_it(hub: Hub) -> None:
@@ -394,8 +459,44 @@ def test_whoever_takes_over_wins(hub: Hub, caplog: pytest.LogCaptureFixture) -> 
                 old.update(30)
             new.update(40)
         old.update(50)
-    assert told(hub, "progress") == [None, 10, None, 20, 40, 100]
+    assert told(hub, "progress") == [None, 10, 10, 20, 40, 100]
     assert [seen.name for seen in history(hub)].count("complete") == 1
+
+
+def test_whoever_takes_over_goes_on_from_where_the_job_was(hub: Hub) -> None:
+    old = hub.job("j").__enter__()
+    old.update(80, stage="b", message="half-way")
+    with hub.job("j") as new:
+        new.update(10, stage="a")
+    seen = history(hub)
+    assert [each.state["progress"] for each in seen] == [None, 80, 80, 80, 100]
+    assert len({each.state["started_at"] for each in seen}) == 1
+
+
+def test_two_threads_that_enter_a_new_job_at_once_take_turns(hub: Hub) -> None:
+    for n in range(50):
+        barrier = threading.Barrier(2)
+        errors: list[BaseException] = []
+
+        def enter(
+            name: str = f"j{n}",
+            barrier: threading.Barrier = barrier,
+            errors: list[BaseException] = errors,
+        ) -> None:
+            barrier.wait()
+            try:
+                hub.job(name).__enter__()
+            except JobEnded:
+                pass  # the other has taken over between two steps of this one
+            except BaseException as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=enter) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not errors
 
 
 def test_a_job_that_was_taken_over_ends_with_a_word_in_the_log(
@@ -451,6 +552,60 @@ def test_spans_share_the_job_between_loops(hub: Hub) -> None:
     progress = told(hub, "progress")[1:]
     assert progress[:4] == [0, 10, 20, 20]
     assert progress[4:7] == [20, 60, 100]
+
+
+def test_a_second_loop_has_a_message_of_its_own(hub: Hub) -> None:
+    with hub.job("j") as job:
+        list(job.track("abc", span=(0, 50)))
+        list(job.track("ab", span=(50, 100)))
+    assert told(hub, "message")[-2:] == ["2 of 2", "2 of 2"]
+
+
+def test_a_loop_inside_a_loop_shares_out_its_item(hub: Hub) -> None:
+    with hub.job("j") as job:
+        for _ in job.track("ab"):
+            list(job.track("wxyz"))
+    percents = told(hub, "progress")[1:]
+    assert percents[:6] == [0, 0, 12.5, 25, 37.5, 50]
+    assert percents[-1] == 100
+    assert percents == sorted(percents)
+
+
+def test_a_loop_inside_one_without_a_length_has_no_percentage_either(hub: Hub) -> None:
+    with hub.job("j") as job:
+        for _ in job.track(items(2)):
+            list(job.track("ab"))
+    assert set(told(hub, "progress")[:-2]) == {None}
+
+
+def test_what_is_said_after_a_loop_was_left_is_newer_than_its_count(make_hub: MakeHub) -> None:
+    hub = make_hub(throttle=3600)
+    with hub.job("j") as job:
+        loop = job.track(range(10))
+        for n in loop:
+            if n == 5:
+                break
+        job.update(None, stage="uploading", message="", details={})
+        assert hub.snapshot("j").stage == "uploading"
+    assert hub.snapshot("j").details == {}
+    del loop
+
+
+class CannotTell:
+    def __len__(self) -> int:
+        raise TypeError("the length of this data set is not known")
+
+    def __iter__(self) -> Iterator[int]:
+        return items(2)
+
+
+@pytest.mark.parametrize("unmeasured", [CannotTell(), range(10**30)], ids=["unknown", "huge"])
+def test_what_can_not_tell_its_length_is_tracked_without(hub: Hub, unmeasured: Any) -> None:
+    with hub.job("j") as job:
+        for n in job.track(unmeasured):
+            if n == 1:
+                break
+        assert hub.snapshot("j").progress is None
 
 
 def test_the_loop_may_say_more_than_the_count(hub: Hub) -> None:

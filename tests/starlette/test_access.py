@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import Request
+from starlette.responses import RedirectResponse
 from starlette.routing import Mount
 
 from sseprog import Hub, hookimpl
@@ -136,7 +137,22 @@ def answer_by_path(request: Request, job_id: str, owner: str | None) -> bool:
     return request.headers["user-agent"].startswith("python-httpx")
 
 
+def redirect(request: Request, job_id: str, owner: str | None) -> Any:
+    return RedirectResponse("/login")
+
+
+def count(request: Request, job_id: str, owner: str | None) -> Any:
+    return 1
+
+
+def say_nothing(request: Request, job_id: str, owner: str | None) -> Any:
+    return None
+
+
 DECISIONS = [
+    (redirect, 4 * [404]),
+    (count, 4 * [404]),
+    (say_nothing, 4 * [404]),
     (allow, ALLOWED),
     (refuse, 4 * [404]),
     (need_login, 4 * [401]),
@@ -157,11 +173,12 @@ def test_authorize_alone_decides(
     http: httpx.Client,
 ) -> None:
     async def decide_async(request: Request, job_id: str, owner: str | None) -> bool:
-        return bool(decide(request, job_id, owner))
+        allowed: bool = decide(request, job_id, owner)
+        return allowed
 
     class Decider:
         async def __call__(self, request: Request, job_id: str, owner: str | None) -> bool:
-            return bool(decide(request, job_id, owner))
+            return decide(request, job_id, owner)
 
     authorize = {
         "sync": decide,
