@@ -19,11 +19,15 @@ Allows = Callable[[Scope, Receive, str], Awaitable[bool]]
 
 
 class ASGIApp:
-    """Answer the routes of protocol.md, section 1, relative to the scope's ``root_path``."""
+    """Answer the routes of protocol.md, section 1, relative to the scope's ``root_path``.
 
-    def __init__(self, hub: "Hub", allows: Allows) -> None:
+    ``user_of`` gives the id of the user that a request is from, if there is one.
+    """
+
+    def __init__(self, hub: "Hub", allows: Allows, user_of: Callable[[Scope], str | None]) -> None:
         self._hub = hub
         self._allows = allows
+        self._user_of = user_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -56,7 +60,7 @@ class ASGIApp:
             if await self._allows(scope, receive, ask.job_id):
                 try:
                     if ask.what == "stream":
-                        reply = await self._stream(ask, receive, send)
+                        reply = await self._stream(ask, scope, receive, send)
                     else:
                         reply = _http.answer(self._hub, ask)
                 except JobNotFound:  # its time to live ended just now
@@ -64,9 +68,12 @@ class ASGIApp:
         if reply is not None:
             await _send_reply(reply, send, head=scope["method"] == "HEAD")
 
-    async def _stream(self, ask: _http.Ask, receive: Receive, send: Send) -> _http.Reply | None:
+    async def _stream(
+        self, ask: _http.Ask, scope: Scope, receive: Receive, send: Send
+    ) -> _http.Reply | None:
         """Serve a stream, or return the reply that stands for it."""
         drain_on_signals(self._hub)
+        ask.options["client"] = self._client_of(scope)
         stream = self._hub.astream(ask.job_id, **ask.options)
         if not isinstance(stream, AsyncStream):
             return _http.busy_reply(ask)
@@ -78,6 +85,15 @@ class ASGIApp:
             return _http.Reply(200, _http.STREAM_HEADERS)
         await serve_stream(stream, receive, send)
         return None
+
+    def _client_of(self, scope: Scope) -> str:
+        """Name who is asking: the user, else the address, which a server may take from a proxy."""
+        if self._hub.settings.max_streams_per_client is None:
+            return ""
+        user = self._user_of(scope)
+        if user is not None:
+            return f"user {user}"
+        return f"address {scope['client'][0]}" if scope.get("client") else ""
 
 
 def _path_below_mount(scope: Scope) -> str:

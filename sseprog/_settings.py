@@ -111,5 +111,7 @@ def _checked(name: str, value: Any, said_as: str) -> Any:
     if isinstance(value, bool) or not isinstance(value, kinds):
         raise TypeError(f"setting {said_as}={shown(value)} is not {what}, nor None")
     if not 0 <= value <= _MOST:
-        raise ValueError(f"setting {said_as}={shown(value)} is not {what} from 0 on (to 1e9), nor None")
+        raise ValueError(
+            f"setting {said_as}={shown(value)} is not {what} from 0 on (to 1e9), nor None"
+        )
     return value or None  # 0 switches off, as None does

@@ -22,13 +22,15 @@ __all__ = ["AsyncStream", "BusyStream", "SyncStream"]
 class AsyncStream(AsyncIterator[bytes]):
     """The driver for coroutines. `aclose` ends it, also while another task waits in it."""
 
-    __slots__ = ("__weakref__", "_waiter", "closed", "hub", "pump", "subscription", "tick", "watch")
+    __slots__ = ("__weakref__", "_waiter", "client", "closed", "hub", "pump", "subscription",
+                 "tick", "watch")  # fmt: skip
 
     def __init__(self, hub: "Hub", job_id: str, pump: "Pump", options: "StreamOptions") -> None:
         self.closed = True  # for __del__, should the next lines raise
         self.tick = 0
         self.hub = hub
         self.pump = pump
+        self.client = options.get("client", "")
         self._waiter: asyncio.Future[None] | None = None
         cursor = Cursor.parse(options.get("last_event_id", ""))
         with hub.broker.lock:
@@ -69,7 +71,7 @@ class AsyncStream(AsyncIterator[bytes]):
         if not self.closed:
             self.closed = True
             self.pump.unwatch(self.watch)
-            self.hub.unsubscribe()
+            self.hub.unsubscribe(self)
             self.advance()
 
     async def aclose(self) -> None:
@@ -81,18 +83,19 @@ class AsyncStream(AsyncIterator[bytes]):
         if not self.closed:
             self.closed = True
             self.pump.forget(self.watch)
-            self.hub.unsubscribe()
+            self.hub.unsubscribe(self)
 
 
 class SyncStream(Iterator[bytes]):
     """The driver for threads. `close` ends it, also while another thread waits in it."""
 
-    __slots__ = ("__weakref__", "_grown", "_hub", "_job_id", "closed", "subscription")
+    __slots__ = ("__weakref__", "_grown", "_hub", "_job_id", "client", "closed", "subscription")
 
     def __init__(self, hub: "Hub", job_id: str, options: "StreamOptions") -> None:
         self.closed = True  # for __del__, should the next lines raise
         self._hub = hub
         self._job_id = job_id
+        self.client = options.get("client", "")
         self._grown = threading.Event()
         cursor = Cursor.parse(options.get("last_event_id", ""))
         with hub.broker.lock:
@@ -130,7 +133,7 @@ class SyncStream(Iterator[bytes]):
     def _give_back(self) -> None:
         self.closed = True
         self._hub.broker.unwatch(self._job_id, self._grown.set)
-        self._hub.unsubscribe()
+        self._hub.unsubscribe(self)
 
     def __del__(self) -> None:
         if not self.closed:

@@ -47,12 +47,15 @@ def sseprog_register_brokers(register: RegisterBroker) -> None:
 def sseprog_authorize(
     request: object, job_id: str, owner: str | None
 ) -> bool | Awaitable[bool] | None:
-    """Say whether ``request`` may see the job; ``None`` leaves it to the next plugin."""
+    """Say ``True`` or ``False``: may ``request`` see the job? ``None`` leaves it to the next."""
 
 
 @hookspec
 def sseprog_event(job_id: str, event: "Event") -> None:
-    """Look at each event as it is published. Called in the emitter's thread: be quick."""
+    """Look at each event as it is published, the first of which makes the job.
+
+    Called in the thread that reports, or in the one that sends what was held back: be quick.
+    """
 
 
 EmitterFunction = Callable[..., Iterable[Progress]]

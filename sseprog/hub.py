@@ -16,6 +16,7 @@ from typing import Any, Final, TypedDict, Unpack
 from ._ending import CANCELLED, INTERRUPTED, state_of
 from ._event import Cursor, Event
 from ._log import JobLog
+from ._places import Places
 from ._pump import Pump
 from ._settings import Settings, SettingsOptions
 from ._streams import AsyncStream, BusyStream, SyncStream
@@ -44,6 +45,8 @@ class StreamOptions(TypedDict, total=False):
     """Without a cursor: start with the oldest event kept."""
     heartbeat_event: bool
     """Send heartbeats as events, which scripts in a page can see, not as comments."""
+    client: str
+    """Whom the stream counts for under ``max_streams_per_client``; none or "" is nobody."""
 
 
 class Hub:
@@ -65,7 +68,7 @@ class Hub:
         self.timer = Timer()
         self.draining = False
         self.iterators: weakref.WeakSet[AsyncStream | SyncStream] = weakref.WeakSet()
-        self._streams = 0
+        self._places = Places(self.settings)
         self._pumps: dict[asyncio.AbstractEventLoop, Pump] = {}
         self._running: set[Job] = set()
         self._lock = threading.Lock()
@@ -162,14 +165,16 @@ class Hub:
         """
         _check_stream_options(options)
         with self.broker.lock:  # lest two threads take the last place
-            return SyncStream(self, job_id, options) if self._has_room else BusyStream()
+            return SyncStream(self, job_id, options) if self._has_room(options) else BusyStream()
 
     def astream(self, job_id: str, **options: Unpack[StreamOptions]) -> AsyncIterator[bytes]:
         """Return a job's events as bytes, for coroutines; otherwise as `stream`."""
         _check_stream_options(options)
         pump = self._pump()
         with self.broker.lock:
-            return AsyncStream(self, job_id, pump, options) if self._has_room else BusyStream()
+            if self._has_room(options):
+                return AsyncStream(self, job_id, pump, options)
+        return BusyStream()
 
     def drain(self) -> None:
         """End all streams cleanly, over the ``drain`` period, and refuse new ones.
@@ -208,17 +213,15 @@ class Hub:
         self.timer.close()
         self.broker.close()
 
-    @property
-    def _has_room(self) -> bool:
-        limit = self.settings.max_streams
-        return not self.draining and (limit is None or self._streams < limit)
+    def _has_room(self, options: StreamOptions) -> bool:
+        return not self.draining and self._places.free(options.get("client", ""))
 
     # What follows is for the package's other parts.
 
     @property
     def streams(self) -> int:
         """How many streams are open in this process."""
-        return self._streams
+        return self._places.taken
 
     def subscribe(
         self,
@@ -239,14 +242,14 @@ class Hub:
         )
         if self.draining:  # since its caller saw room
             subscription.drain(now)
-        self._streams += 1
+        self._places.take(stream.client)
         self.iterators.add(stream)
         return subscription
 
-    def unsubscribe(self) -> None:
+    def unsubscribe(self, stream: AsyncStream | SyncStream) -> None:
         """Note that a stream is over."""
         with self.broker.lock:
-            self._streams -= 1
+            self._places.give_back(stream.client)
 
     def _pump(self) -> Pump:
         """Return the pump of the running event loop."""

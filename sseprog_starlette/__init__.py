@@ -55,7 +55,7 @@ class ProgressApp:
         async def allows(scope: Scope, receive: Receive, job_id: str) -> bool:
             return await access.allows(Request(scope, receive), job_id)
 
-        self._app = ASGIApp(hub, allows)
+        self._app = ASGIApp(hub, allows, lambda scope: _user_of(Request(scope)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
@@ -84,7 +84,7 @@ class ProgressResponse(Response):
     def __init__(self, hub: Hub, job_id: str) -> None:
         super().__init__()
         self.raw_headers = []  # drops those of an empty body
-        self._app = ASGIApp(hub, _anyone)
+        self._app = ASGIApp(hub, _anyone, lambda scope: _user_of(Request(scope)))
         self._path = f"/{job_id}/stream"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -20,7 +20,7 @@ async def _everybody(scope: object, receive: object, job_id: str) -> bool:
 
 def app_of(hub: Hub) -> ASGIApp:
     """Return an application that lets everybody see every job."""
-    return ASGIApp(hub, _everybody)
+    return ASGIApp(hub, _everybody, lambda scope: None)
 
 
 class Exchange:

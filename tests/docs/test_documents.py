@@ -12,7 +12,7 @@ from sseprog import Hub, hookspecs
 from sseprog._settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ["README.md", "docs/emitters.md", "docs/ffmpeg.md"]
+PAGES = ["README.md", "docs/emitters.md", "docs/ffmpeg.md", "docs/page.md", "docs/protocol.md"]
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -79,6 +79,21 @@ def test_ci_runs_the_very_test_command_of_the_readme() -> None:
 def test_the_names_that_the_readme_uses_are_methods_of_the_hub() -> None:
     for name in set(re.findall(r"\bhub\.(\w+)\(", readme())):
         assert callable(getattr(Hub, name)), name
+
+
+def test_the_attributes_events_variables_and_parts_of_the_element_are_its_own() -> None:
+    page = (ROOT / "docs/page.md").read_text()
+    script = (ROOT / "sseprog/static/sseprog/sseprog.js").read_text()
+    for name in re.findall(r"--sseprog-\w+", page):
+        assert f"var({name}," in script, name
+    for name in re.findall(r"`job-(\w+)`", page):
+        assert f'"{name}"' in script, name
+    for name in ("src", "label", "cancellable", "csrf-token", "state"):
+        assert f"| `{name}` |" in page
+        assert f'"{name}"' in script, name
+    parts = page.partition("by the parts")[2].partition(". It is dark")[0]
+    for name in re.findall(r"`([a-z]+)`", parts):
+        assert f'"{name}"' in script, name
 
 
 def readme() -> str:

@@ -26,7 +26,8 @@ from starlette.routing import Mount
 from sseprog import Hub, hookimpl
 from sseprog_starlette import ProgressApp, ProgressResponse
 
-from .conftest import Connect, Serve
+from .conftest import Connect, Eventually, Serve
+from .event_client import EventClient
 
 ROUTES = (("GET", "/stream"), ("HEAD", "/stream"), ("GET", ""), ("POST", "/cancel"))
 ALLOWED = [200, 200, 200, 202]
@@ -102,6 +103,31 @@ def test_an_owned_job_is_for_its_owner_alone(
     codes = statuses(http, base, "job-1", headers={"X-User": user})
     assert codes == (ALLOWED if allowed else 4 * [404])
     assert hub.snapshot("job-1").status == ("cancelled" if allowed else "pending")
+
+
+def test_one_client_may_open_so_many_streams_and_another_as_many(
+    serve: Serve, connect: Connect, eventually: Eventually
+) -> None:
+    hub = Hub(max_streams_per_client=2)
+    hub.create("job-1")
+    middleware = [Middleware(AuthenticationMiddleware, backend=HeaderBackend())]
+    app = Starlette(routes=[Mount("/jobs", ProgressApp(hub))], middleware=middleware)
+    port = serve(app).port
+
+    def open_stream(user: str) -> EventClient:
+        return connect(port, "/jobs/job-1/stream", headers={"X-User": user})
+
+    for user in ("number", "other", "nobody"):  # the last is known by its address
+        first, second = open_stream(user), open_stream(user)
+        assert next(first).name == next(second).name == "status"
+        refused = open_stream(user)
+        assert list(refused) == []
+        assert refused.comments == ["busy"]
+        before = hub.streams
+        first.close()
+        eventually(lambda before=before: hub.streams == before - 1)
+        assert next(open_stream(user)).name == "status"
+    hub.close()
 
 
 def test_without_authentication_an_owned_job_is_for_nobody(
