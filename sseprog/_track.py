@@ -51,7 +51,7 @@ class Track:
                 yield item
                 self._n += 1
                 # While a report is due it will read the count by itself: most items cost this.
-                if self._job._track is not self:
+                if self._job._reports.counting is not self:
                     self._job._count(self)
             self._complete = True
         finally:
@@ -64,7 +64,7 @@ class Track:
             async for item in items:
                 yield item
                 self._n += 1
-                if self._job._track is not self:
+                if self._job._reports.counting is not self:
                     self._job._count(self)
             self._complete = True
         finally:

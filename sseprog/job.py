@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
@@ -20,9 +19,10 @@ from typing import TYPE_CHECKING, Any, Self, SupportsFloat, TypeVar, overload
 from msgspec import UNSET, UnsetType
 
 from ._ending import Ending, ending_by, fitting
+from ._reports import Reports
 from ._track import Track
 from .errors import JobCancelled, JobEnded
-from .progress import Progress, Status, check_details, check_eta, check_percent, check_text
+from .progress import Progress, check_details, check_eta, check_percent, check_text
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -51,24 +51,16 @@ class Job:
         self._token: str | None = None
         # Reentrant: a publish may run a stream's send(), and that the application's code.
         self._lock = threading.RLock()
-        self._started_at: datetime | None = None
-        self._ended = False
         self._stop: str = ""  # why the work is to stop, as details.code says it
         self._on_stop: Callable[[], object] | None = None
-        # The state as reported, which may be newer than the state as published.
-        self._progress: float | None = None
-        self._highest = 0.0
-        self._stage = ""
-        self._message = ""
-        self._details: Mapping[str, Any] = {}
-        self._eta: float | None = None
-        self._changed = False
-        self._published: Progress | None = None
-        self._published_at = 0.0
-        self._flush_planned = False
         self._tracks: list[Track] = []  # the loops that are being tracked, innermost last
-        self._track: Track | None = None  # whose count is to be read at the next flush
-        self._message_of: Track | None = None  # who has set the message, if a track has
+        self._reports = Reports(
+            job_id,
+            self._append,
+            lock=self._lock,
+            timer=hub.timer,
+            throttle=hub.settings.throttle,
+        )
 
     def __repr__(self) -> str:
         return f"<Job {self.id!r}>"
@@ -110,17 +102,19 @@ class Job:
             eta = check_eta(eta)
         with self._lock:
             self._check()
-            self._read_track()  # what is said now is newer
-            self._begin_stage(stage)
+            reports = self._reports
+            reports.read(reports.counting)  # what is said now is newer
+            if stage is not UNSET:
+                reports.begin_stage(stage)
             if message is not UNSET:
-                self._message, self._message_of = message, None
+                reports.set_message(message)
             if details is not UNSET:
-                self._details = details
+                reports.details = details
             if progress is not UNSET:
-                self._set_progress(progress)
+                reports.set_progress(progress)
             if eta is not None or progress is not UNSET or stage is not UNSET:
-                self._eta = eta
-            self._report()
+                reports.eta = eta
+            reports.submit()
 
     def report(self, progress: object) -> None:
         """Report a whole state, the `Progress` that an emitter yields. Otherwise as `update`."""
@@ -190,126 +184,50 @@ class Job:
     def _begin_track(self, track: Track, stage: str | UnsetType) -> None:
         with self._lock:
             self._check()
-            self._read_track()
-            self._begin_stage(stage)
+            self._reports.read(self._reports.counting)
+            if stage is not UNSET:
+                self._reports.begin_stage(stage)
             self._tracks.append(track)
-            self._read(track)
-            self._report()
+            self._reports.read(track)
+            self._reports.submit()
 
     def _count(self, track: Track) -> None:
         with self._lock:
             self._check()
-            self._track = track
-            self._report()
+            self._reports.counting = track
+            self._reports.submit()
 
     def _end_track(self, track: Track, *, complete: bool) -> None:
         """Note that a loop is over: at its end, or left half-way, and then maybe long ago."""
         with self._lock:
-            if track not in self._tracks or self._ended:
+            if track not in self._tracks or self._reports.ended:
                 return
             self._tracks.remove(track)
-            if self._track is track or complete:
-                self._read(track)
-                self._changed = True
             if complete:
                 self._check()
-                self._report()
-            elif self._changed:
-                self._plan_flush()
-
-    def _read_track(self) -> None:
-        if self._track is not None:
-            self._read(self._track)
-
-    def _read(self, track: Track) -> None:
-        """Make a track's count the state."""
-        self._track = None
-        self._set_progress(track.observe(time.monotonic()))
-        if not self._message or self._message_of is not None:
-            self._message, self._message_of = track.message, track
-        with suppress(ValueError):  # what the loop's own details leave no room for is left out
-            self._details = check_details({**self._details, **track.details})
-        self._eta = track.eta
-
-    def _begin_stage(self, stage: str | UnsetType) -> None:
-        if stage is not UNSET and stage != self._stage:
-            self._stage = stage
-            self._message, self._message_of = "", None
-
-    def _set_progress(self, progress: float | None) -> None:
-        if progress is not None:
-            progress = self._highest = max(progress, self._highest)
-        self._progress = progress
+                self._reports.read(track)
+                self._reports.submit()
+            elif self._reports.counting is track:
+                self._reports.read(track)
+                self._reports.submit_later()
 
     def _check(self) -> None:
-        if self._ended:
+        if self._reports.ended:
             raise JobEnded(f"job {self.id!r} has ended, or was taken over")
         if self._token is None:
             raise JobEnded(f"job {self.id!r} has not begun: use it in a with block")
         if self._stop:
             raise JobCancelled(f"job {self.id!r} was cancelled")
 
-    def _report(self) -> None:
-        """Publish what has changed, now or when the throttle allows it."""
-        self._changed = True
-        before = self._published
-        throttle = self._hub.settings.throttle or 0.0
-        if (
-            before is None
-            or time.monotonic() - self._published_at >= throttle
-            or self._stage != before.stage
-            or (self._progress == 100 and before.progress != 100)
-        ):
-            self._publish("running")
-        else:
-            self._plan_flush()
-
-    def _plan_flush(self) -> None:
-        if not self._flush_planned:
-            self._flush_planned = True
-            throttle = self._hub.settings.throttle or 0.0
-            self._hub.timer.at(self._published_at + throttle, self._flush)
-
-    def _flush(self) -> None:
-        """Publish what the throttle held back. Called by the hub's timer."""
-        with self._lock:
-            self._flush_planned = False
-            if not self._changed or self._ended:
-                return
-            if time.monotonic() < self._published_at + (self._hub.settings.throttle or 0.0):
-                self._plan_flush()  # something that could not wait went out meanwhile
-                return
-            with suppress(JobEnded):  # the next update() says so
-                self._publish("running")
-
-    def _publish(self, status: Status) -> None:
-        self._read_track()
-        state = Progress(
-            self._progress,
-            stage=self._stage,
-            message=self._message,
-            details=dict(self._details),
-            eta=self._eta,
-            status=status,
-            job_id=self.id,
-            started_at=self._started_at,
-            updated_at=datetime.now(UTC),
-        )
-        self._changed = False
-        self._published = state
-        self._published_at = time.monotonic()
-        try:
-            self._hub.publish(state, token=self._token)
-        except JobEnded:  # it was taken over
-            self._ended = True
-            raise
+    def _append(self, state: Progress) -> None:
+        self._hub.publish(state, token=self._token)
 
     def _request_stop(self, code: str) -> None:
         """Have the next report raise, and wake an emitter that can be woken. Any thread."""
         if self._stop:
             return  # the first reason counts, and who cleans up is left in peace
         self._stop = code
-        self._track = None  # so that the next item looks
+        self._reports.counting = None  # so that the next item looks
         wake = self._on_stop  # read once: the emitter's thread may be taking it away
         if wake is not None:
             wake()
@@ -320,17 +238,14 @@ class Job:
         self._token = self._hub.hold(self)
         try:
             with self._lock:
-                self._go_on_from(self._hub.snapshot(self.id))
-                self._publish("running")
+                before = self._hub.snapshot(self.id)  # of whom this one takes over from, maybe
+                self._reports.set_progress(before.progress)
+                self._reports.started_at = before.started_at or datetime.now(UTC)
+                self._reports.publish("running")
         except BaseException:
             self._hub.release(self)
             raise
         return self
-
-    def _go_on_from(self, before: Progress) -> None:
-        """Take up the progress of whom this one takes over from: it must not go backwards."""
-        self._set_progress(before.progress)
-        self._started_at = before.started_at or datetime.now(UTC)
 
     def __exit__(
         self,
@@ -340,7 +255,7 @@ class Job:
     ) -> None:
         try:
             with self._lock:
-                if isinstance(error, JobEnded) and self._ended:
+                if isinstance(error, JobEnded) and self._reports.ended:
                     return  # told by this very error
                 self._end(ending_by(self.id, error, interrupted=self._stop == "interrupted"))
         finally:
@@ -358,27 +273,28 @@ class Job:
         self.__exit__(kind, error, traceback)
 
     def _end(self, ending: Ending) -> None:
-        if self._ended:
+        reports = self._reports
+        if reports.ended:
             logger.warning("job %s ended as %s, but had ended before", self.id, ending.status)
             return
-        self._read_track()
+        reports.read(reports.counting)
         if ending.status == "completed":
-            self._progress = 100.0
+            reports.set_progress(100.0)
         if ending.message is not None:
-            self._message = ending.message
+            reports.set_message(ending.message)
         # Too much together: why it ended matters more than where it was.
-        self._details = fitting({**self._details, **ending.details}, ending.details)
-        self._eta = None
+        reports.details = fitting({**reports.details, **ending.details}, ending.details)
+        reports.eta = None
         try:
-            self._publish(ending.status)
+            reports.publish(ending.status)
         except JobEnded:
             logger.warning("job %s was taken over before it ended as %s", self.id, ending.status)
         except Exception:  # of the broker's; the work is done, and not to blame
             logger.exception("job %s: its end, %s, can't be published", self.id, ending.status)
-        self._ended = True
+        reports.ended = True
 
     def _complete_with(self, details: Mapping[str, Any]) -> None:
         """Make ``details`` those of the end; what an emitter returns."""
         with self._lock:
-            self._track = None
-            self._details = fitting(details, self._details)
+            self._reports.counting = None
+            self._reports.details = fitting(details, self._reports.details)
