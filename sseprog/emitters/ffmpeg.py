@@ -52,7 +52,7 @@ def transcode(
     ``ffmpeg``: the program; by default ``SSEPROG_FFMPEG``, PATH's, or the imageio-ffmpeg wheel's.
     ``stall_timeout``: seconds without any progress after which ffmpeg is stopped.
 
-    Closing the generator cancels: ffmpeg is ended within 5 s and nothing is left. Raises
+    Closing the generator cancels: ffmpeg is ended, by force after 5 s, and nothing is left. Raises
     `TypeError`, `ValueError` or `MissingExtra` at once; while it runs, `JobFailed` with a code:
     ``input_missing``, ``input_invalid``, ``no_video``, ``disk_full``, ``codec_missing``,
     ``no_memory``, ``stalled``, ``killed``, ``target_exists``, ``target_unwritable``,
@@ -78,7 +78,7 @@ def _check_target(target: str | os.PathLike[str]) -> Path:
         raise TypeError(f"target is a str or a path of str, not {type(text).__name__}: {text!r}")
     if not text or "\0" in text:
         raise ValueError(f"target {text!r} is not a path: it is empty or holds a NUL")
-    return Path(os.path.abspath(text))
+    return Path(os.getcwd(), text)
 
 
 def _check_timeout(seconds: float) -> float:

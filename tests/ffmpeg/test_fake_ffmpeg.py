@@ -113,8 +113,10 @@ def test_odd_progress_moves_nothing_backwards(
         for r in outcome.reports
         if r.stage == "transcoding 144p"
     ]
-    assert stage == sorted(stage)
-    assert 50 in stage
+    known = [share for share in stage if share is not None]
+    assert known == sorted(known)
+    assert 50 in known
+    assert None in stage, "at 900 s of 5, nobody knows how far it is"
     assert max(r.details["speed"] or 0 for r in outcome.reports) == 2860
 
 

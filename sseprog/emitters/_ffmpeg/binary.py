@@ -31,17 +31,19 @@ def find_ffmpeg(chosen: str | os.PathLike[str] | None) -> str:
 def graph_builder() -> ModuleType:
     """Import and return ffmpeg-python, after a check that it is the package that we mean.
 
-    Several packages install a module named ``ffmpeg``, and the last one installed wins.
+    Several packages install a module named ``ffmpeg``, and the last one installed wins; a file of
+    that name in the working folder may come before them all.
     """
+    owners = _owners()
     try:
         module = importlib.import_module("ffmpeg")
     except ImportError as error:
-        if not _owners():
-            raise MissingExtra(f"The ffmpeg emitter needs ffmpeg-python: {_CURE}") from error
-        raise _hidden() from error
-    if not (hasattr(module, "input") and hasattr(module, "compile")):
-        raise _hidden()
-    return module
+        raise (_hidden(owners, None) if owners else _missing()) from error
+    if hasattr(module, "input") and hasattr(module, "compile"):
+        return module
+    if not owners and getattr(module, "__file__", None) is None:  # a mere folder
+        raise _missing()
+    raise _hidden(owners, module)
 
 
 def _program(name: str | os.PathLike[str]) -> str | None:
@@ -69,10 +71,18 @@ def _owners() -> list[str]:
     return sorted(set(importlib.metadata.packages_distributions().get("ffmpeg", ())))
 
 
-def _hidden() -> MissingExtra:
-    others = [name for name in _owners() if name != "ffmpeg-python"]
-    names = " and ".join(others) or "another package"
+def _missing() -> MissingExtra:
+    return MissingExtra(f"The ffmpeg emitter needs ffmpeg-python: {_CURE}")
+
+
+def _hidden(owners: list[str], module: ModuleType | None) -> MissingExtra:
+    others = [name for name in owners if name != "ffmpeg-python"]
+    if others:
+        return MissingExtra(
+            f'The module "ffmpeg" of ffmpeg-python is hidden by {" and ".join(others)}: pip '
+            f"uninstall {' '.join(others)}, then pip install --force-reinstall ffmpeg-python"
+        )
+    place = getattr(module, "__file__", None) or "another package"
     return MissingExtra(
-        f'The module "ffmpeg" of ffmpeg-python is hidden by {names}: pip uninstall '
-        f"{' '.join(others) or 'that package'}, then pip install --force-reinstall ffmpeg-python"
+        f'The module "ffmpeg" of ffmpeg-python is hidden by {place}: rename or remove that'
     )

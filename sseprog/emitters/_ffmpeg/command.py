@@ -24,6 +24,10 @@ POSTER: Final = "poster.jpg"
 SPRITE: Final = "thumbnails.jpg"
 
 _TOP_RATE: Final = 60.0  # frames per second; screen recordings claim up to 90,000
+_LEAST_RATE: Final = 10.0  # slide shows: key frames and thumbnails need frames to be made of
+# Stands for the source until the words are compiled: ffmpeg-python encodes a name as UTF-8, which
+# a file's need not be.
+_SOURCE: Final = "file:SOURCE"
 _SOUND: Final = {"c:a": "aac", "b:a": "128k", "ac": 2}
 _ANONYMOUS: Final = {"map_metadata": -1, "map_chapters": -1}  # phones write where they were
 
@@ -43,13 +47,15 @@ class Commands:
         MPEG-TS segments, since every HLS player ever made takes them, there is no other file that
         each segment depends on, and no edit list that players disagree about.
         """
-        opened = self._build.input(source.name, **source.options)
+        opened = self._build.input(_SOURCE, **source.options)
         picture = opened[str(media.video)]
         if media.interlaced:
             picture = picture.filter("yadif", deint="interlaced")
         if media.rate > _TOP_RATE:
             # Halve 120; but an average phone or screen recording ("1k") holds 30 at the most.
             picture = picture.filter("fps", _TOP_RATE if media.rate <= 4 * _TOP_RATE else 30)
+        elif media.rate < _LEAST_RATE:
+            picture = picture.filter("fps", _LEAST_RATE)
         picture = (
             picture.filter("scale", rung.width, rung.height, out_range="tv")
             .filter("setsar", 1)
@@ -79,7 +85,8 @@ class Commands:
             "hls_flags": "independent_segments",
             "hls_segment_filename": "%05d.ts",
         }
-        return self._compile(self._build.output(*streams, PLAYLIST, **options))
+        words = self._compile(self._build.output(*streams, PLAYLIST, **options))
+        return [source.name if word == _SOURCE else word for word in words]
 
     def remux(self, rung: Rung) -> list[str]:
         """Make ``video.mp4`` of a rung, with its index first so that it plays while it loads."""
@@ -89,8 +96,9 @@ class Commands:
         )
 
     def poster(self, rung: Rung, at: float) -> list[str]:
-        """Make ``poster.jpg`` of the frame at ``at`` seconds."""
-        picture = self._jpeg(self._open(rung, ss=f"{at:.3f}")["v:0"], rung.width, rung.height)
+        """Make ``poster.jpg`` of the frame at ``at`` seconds; 0 is the first."""
+        options = {"ss": f"{at:.3f}"} if at else {}
+        picture = self._jpeg(self._open(rung, **options)["v:0"], rung.width, rung.height)
         return self._compile(self._picture(picture, POSTER))
 
     def sprite(self, rung: Rung, sprite: Sprite) -> list[str]:
@@ -104,8 +112,14 @@ class Commands:
         return self._compile(self._picture(picture, SPRITE))
 
     def read_all(self, rung: Rung) -> list[str]:
-        """Read a finished rung from its first packet to its last, and write nothing."""
-        return self._compile(self._open(rung).output("-", c="copy", f="null"))
+        """Read a finished rung's picture from its first packet to its last, and write nothing."""
+        return self._compile(self._open(rung)["v:0"].output("-", c="copy", f="null"))
+
+    def read_stream(self, source: Source, index: int) -> list[str]:
+        """Read one stream of the source to its end, and write nothing."""
+        opened = self._build.input(_SOURCE, **source.options)
+        words = self._compile(opened[str(index)].output("-", c="copy", f="null"))
+        return [source.name if word == _SOURCE else word for word in words]
 
     def describe(self, name: str) -> list[str]:
         """Give the words to open a finished MP4 with."""

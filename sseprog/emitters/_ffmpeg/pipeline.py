@@ -1,6 +1,7 @@
 """The job itself: its stages in order, from a source to a folder that was checked."""
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -20,14 +21,26 @@ from .report import Report
 from .run import Beat, Ended, run
 from .source import Source
 from .thumbnails import plan_sprite
-from .verify import check_frames, check_jpeg, check_length, check_same_length, not_whole
+from .verify import (
+    check_frames,
+    check_jpeg,
+    check_not_shorter,
+    check_same_length,
+    cut_short,
+    missing,
+    not_whole,
+    tolerance,
+)
 from .workspace import is_full, is_nearly_full, make_folder, publish, workspace, write_text
+
+_log: Final = logging.getLogger("sseprog.ffmpeg")
 
 MASTER: Final = "master.m3u8"
 VTT: Final = "thumbnails.vtt"
 
 _SAY_WAITING: Final = 1 / 6  # of the stall timeout: after 10 s by default
 _POSTER_AT: Final = 0.1  # of the duration: past a black beginning
+_POSTER_FIRST: Final = 2.0  # seconds: of what is shorter, the first frame, since seeking may miss
 _SILENT_RUN: Final = 10  # runs that tell nothing until they end get so many stall timeouts
 
 _MAY_BE_THE_DISK: Final = frozenset({"transcode_failed", "output_invalid", "input_invalid"})
@@ -66,6 +79,7 @@ class Pipeline:
             except NotWhole as error:
                 raise not_whole(work, error) from error
             except JobFailed as error:
+                _log.error("%a was not transcoded: %s", self._request.source.shown, error.code)
                 if error.code in _MAY_BE_THE_DISK and is_full(work):
                     raise JobFailed(DISK_FULL, code="disk_full") from error
                 raise
@@ -111,11 +125,13 @@ class Pipeline:
         def tell(beat: Beat) -> Progress:
             if is_nearly_full(folder) and is_full(folder):
                 raise JobFailed(DISK_FULL, code="disk_full")
-            at = beat.reading.seconds
+            at = beat.reading.seconds or 0.0
+            # Joined recordings say how long the first is: then nobody knows how long they all are.
+            whole = expected if expected and at <= expected + tolerance(expected) else None
             return self._report.now(
                 name,
-                (at or 0.0) / expected if expected else None,
-                self._waiting(beat) or _position(at, expected),
+                at / whole if whole else None,
+                self._waiting(beat) or _position(at, whole),
                 speed=beat.reading.speed,
                 fps=beat.reading.fps,
                 size=self._made + _size(folder),
@@ -130,11 +146,27 @@ class Pipeline:
         stream = read_rung(
             work, rung, PLAYLIST, frames=ended.reading.frame, sound=media.audio is not None
         )
-        check_length(media, stream.duration)
+        if missing(media, stream.duration, ended.stderr):
+            yield from self._check_end(work, media, stream.duration, name, ended.stderr)
         self._streams.append(stream)
         self._made += stream.size
         length = stream.duration
         yield self._report.now(name, 1.0, _position(length, length), size=self._made)
+
+    def _check_end(
+        self, work: Path, media: Media, duration: float, name: str, stderr: str
+    ) -> Steps:
+        """See whether the source is cut, or has a stream that is not used and lasts longer."""
+        for index in range(media.streams):
+            command = self._commands.read_stream(self._request.source, index)
+            patience = _SILENT_RUN * self._request.stall_timeout
+            ended = yield from _telling(
+                run(command, cwd=str(work), stall_timeout=patience),
+                lambda beat: self._report.now(name, 1.0, self._waiting(beat)),
+            )
+            if not missing(media, ended.reading.seconds or 0.0, stderr + ended.stderr):
+                return
+        raise cut_short(media, duration)
 
     def _package(self, work: Path) -> Steps:
         name = stages.PACKAGING
@@ -148,7 +180,8 @@ class Pipeline:
         name = stages.THUMBNAILS
         yield self._report.now(name, 0.0)
         top, least = self._streams[0].rung, self._streams[-1].rung
-        poster = self._commands.poster(top, self._duration * _POSTER_AT)
+        at = self._duration * _POSTER_AT if self._duration >= _POSTER_FIRST else 0.0
+        poster = self._commands.poster(top, at)
         yield from self._run(name, poster, work, self._teller(name))
         sprite = plan_sprite(least.width, least.height, self._duration, KEY_FRAME)
         drawing = self._commands.sprite(least, sprite)
@@ -175,7 +208,7 @@ class Pipeline:
                 stall_timeout=self._request.stall_timeout,
             )
             report = yield from _telling(describing, self._teller(name, start=1.0))
-            check_same_length(MP4, duration_of(report), self._duration)
+            check_not_shorter(MP4, duration_of(report), self._duration)
         check_jpeg(work / POSTER)
         check_jpeg(work / SPRITE)
         yield self._report.now(name, 1.0)
@@ -243,9 +276,7 @@ def _telling(
             yield tell(beat)
 
 
-def _position(at: float | None, expected: float | None) -> str:
-    if at is None:
-        return ""
+def _position(at: float, expected: float | None) -> str:
     return f"{_clock(min(at, expected))} of {_clock(expected)}" if expected else _clock(at)
 
 

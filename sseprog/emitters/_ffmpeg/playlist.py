@@ -63,8 +63,13 @@ def read_rung(work: Path, rung: Rung, name: str, *, frames: int | None, sound: b
     sizes = [_size(folder / segment) for segment, _ in listed]
     if not (duration := sum(seconds for _, seconds in listed)):
         raise NotWhole(f"{name} lasts no time at all")
+    # RFC 8216, 4.3.4.2, leaves out what is shorter than half the target duration: the last one.
+    least = max(seconds for _, seconds in listed) / 2
+    average = 8 * sum(sizes) / duration
     rates = [
-        8 * size / seconds for size, (_, seconds) in zip(sizes, listed, strict=True) if seconds
+        8 * size / seconds
+        for size, (_, seconds) in zip(sizes, listed, strict=True)
+        if seconds >= least
     ]
     return Stream(
         rung,
@@ -72,8 +77,8 @@ def read_rung(work: Path, rung: Rung, name: str, *, frames: int | None, sound: b
         duration,
         len(listed),
         sum(sizes),
-        math.ceil(max(rates)),
-        math.ceil(8 * sum(sizes) / duration),
+        math.ceil(max(average, *rates)),
+        math.ceil(average),
         _codecs(folder / listed[0][0], sound=sound),
         frames,
     )

@@ -14,14 +14,19 @@ _MAX_REPORT: Final = 1024 * 1024  # bytes: metadata come before the streams, and
 _DEFAULT_RATE: Final = 25.0  # frames per second, where ffmpeg names none
 
 # ffmpeg indents what it says itself by two columns, and metadata, which a stranger wrote, by more.
-_INPUT: Final = re.compile(r"^Input #0, ", re.MULTILINE)
+_INPUT: Final = re.compile(r"^Input #0, (?P<format>[\w,]+), from ", re.MULTILINE)
 _DURATION: Final = re.compile(r"^  Duration: (\d+):(\d\d):(\d\d\.\d+)", re.MULTILINE)
 _GUESSED: Final = "Estimating duration from bitrate"
+# What states its length in a header, and so can turn out to be shorter; of the others ffmpeg says
+# how long it found them to be.
+_STATED: Final = frozenset({"mov", "matroska", "avi", "flv", "asf"})
+_SOUND: Final = re.compile(r", [1-9]\d* Hz, (?!0 channels)")
 _STREAM: Final = re.compile(
     r"^  Stream #0:(?P<index>\d+)(?:\[0x[0-9a-f]+\])?(?:\([^)\n]*\))?: "
     r"(?P<kind>Video|Audio): (?P<about>.*)$",
     re.MULTILINE,
 )
+_ANY_STREAM: Final = re.compile(r"^  Stream #0:(\d+)", re.MULTILINE)
 _SIZE: Final = re.compile(r", (\d+)x(\d+)(?=[ ,\n]|$)")
 _ASPECT: Final = re.compile(r"SAR (\d+):(\d+)")
 _RATE: Final = re.compile(r"([\d.]+)(k?) (tbr|fps)\b")
@@ -37,7 +42,8 @@ class Media:
     """What is to be transcoded.
 
     ``width`` and ``height`` are as seen: after rotation, in square pixels. ``duration`` is in
-    seconds, ``None`` where the file doesn't say. ``video`` and ``audio`` are stream indexes.
+    seconds, of the longest stream, ``None`` where the file doesn't say; ``promised`` tells that the
+    file itself says it. ``video`` and ``audio`` are stream indexes, ``streams`` how many there are.
     """
 
     width: int
@@ -47,6 +53,8 @@ class Media:
     video: int
     audio: int | None
     interlaced: bool = False
+    promised: bool = False
+    streams: int = 1
 
 
 def probe(
@@ -106,7 +114,14 @@ def parse(report: str) -> Media:
         int(video["index"]),
         int(audio["index"]) if audio else None,
         bool(_INTERLACED.search(video["about"])),
+        promised=bool(_formats(report) & _STATED),
+        streams=1 + max(int(index) for index in _ANY_STREAM.findall(report)),
     )
+
+
+def _formats(report: str) -> set[str]:
+    match = _INPUT.search(report)
+    return set(match["format"].split(",")) if match else set()
 
 
 def duration_of(report: str) -> float | None:
@@ -119,8 +134,8 @@ def _is_cover(stream: re.Match[str]) -> bool:
 
 
 def _is_known(stream: re.Match[str]) -> bool:
-    """Phones add a second sound track that only their maker can decode."""
-    return not stream["about"].startswith("none")
+    """Phones add a sound track that only their maker can decode; dead microphones an empty one."""
+    return not stream["about"].startswith("none") and bool(_SOUND.search(stream["about"]))
 
 
 def _notes(report: str, streams: list[re.Match[str]], stream: re.Match[str]) -> str:

@@ -1,6 +1,7 @@
 """Run one ffmpeg: both pipes drained, its progress told, stalls noticed, never left behind."""
 
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -54,7 +55,7 @@ def run(
         process = spawn(command, cwd)
     except OSError as error:
         raise JobFailed("ffmpeg can't be started.", code="ffmpeg_missing") from error
-    output = _Output(process, keep_stderr)
+    output = _Output(process, keep_stderr, _names_in(command))
     try:
         moved, signs = time.monotonic(), output.reading.signs
         while not output.wait(TICK):
@@ -77,8 +78,11 @@ def run(
 class _Output:
     """Two threads that empty a process's pipes as fast as it fills them, whoever is slow."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", keep: int) -> None:
+    def __init__(
+        self, process: "subprocess.Popen[bytes]", keep: int, names: Sequence[bytes]
+    ) -> None:
         self._process = process
+        self._names = names
         self._parser = ProgressParser()
         self._head, self._tail, self._keep = bytearray(), bytearray(), keep
         self._news = threading.Event()
@@ -99,8 +103,12 @@ class _Output:
 
     @property
     def stderr(self) -> str:
+        """What was said; without the input's name, which may look like anything, or be a secret."""
         left_out = b"\n...\n" if len(self._head) == self._keep and self._tail else b""
-        return (self._head + left_out + self._tail).decode("utf-8", "replace")
+        text = bytes(self._head + left_out + self._tail)
+        for name in self._names:
+            text = text.replace(name, b"INPUT")
+        return text.decode("utf-8", "replace")
 
     def wait(self, seconds: float) -> bool:
         """Wait for progress, or for the end; return whether it is the end."""
@@ -143,6 +151,15 @@ class _Output:
         self._head += data[:room]
         self._tail += data[room:]
         del self._tail[:-_TAIL]
+
+
+def _names_in(command: Sequence[str]) -> list[bytes]:
+    """List what a command's inputs may be called in its messages, the longest first."""
+    inputs = [word for before, word in itertools.pairwise(command) if before == "-i"]
+    names = [os.fsencode(name) for word in inputs for name in (word, word.removeprefix("file:"))]
+    # av_log() writes some control characters as question marks.
+    odd = bytes(range(0x08)) + bytes(range(0x0E, 0x20))
+    return [*names, *(name.translate(bytes.maketrans(odd, b"?" * len(odd))) for name in names)]
 
 
 def _stop(process: "subprocess.Popen[bytes]", output: _Output) -> None:

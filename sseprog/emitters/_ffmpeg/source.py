@@ -5,6 +5,7 @@ import re
 import stat
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
 from ...errors import JobFailed
 
@@ -64,6 +65,14 @@ class Source:
             "max_pixels": MAX_PIXELS,
         }
 
+    @property
+    def shown(self) -> str:
+        """Name it for the log; of a URL, which may hold a secret, no more than the host."""
+        if self.path is not None:
+            return self.path
+        parts = urlsplit(self.name)
+        return f"{parts.scheme}://{parts.hostname}/..."
+
     def check(self) -> None:
         """Raise `JobFailed` if it is plain before any ffmpeg that there is nothing to read."""
         if self.path is None:
@@ -97,7 +106,7 @@ def make_source(source: str | os.PathLike[str], *, allow_urls: bool) -> Source:
         if not allow_urls:
             raise ValueError(f"source {text!r} is a URL; these need allow_urls=True")
         return Source(text, _PROTOCOLS[url[1].lower()])
-    path = os.path.abspath(text)
+    path = os.path.join(os.getcwd(), text)  # not abspath(): "link/.." is where the link leads
     return Source(f"file:{path}", "file", path)
 
 

@@ -1,6 +1,8 @@
 """Decide whether an output is whole: ffmpeg returns 0 for half a video and for a full disk."""
 
+import re
 from pathlib import Path
+from typing import Final
 
 from ...errors import JobFailed
 from .failure import CUT_SHORT, DISK_FULL, NOT_WHOLE, broken
@@ -8,25 +10,43 @@ from .playlist import NotWhole
 from .probe import Media
 from .workspace import is_full
 
+_ENDS_TOO_SOON: Final = re.compile(r"partial file|File ended prematurely")  # MP4; Matroska
+
 
 def tolerance(duration: float) -> float:
     """Return by how many seconds two lengths of one video may differ."""
     return max(1.0, 0.02 * duration)
 
 
-def check_length(media: Media, duration: float) -> None:
-    """Raise `JobFailed`, code ``input_invalid``, if less came out than the source promised.
+def missing(media: Media, duration: float, stderr: str) -> float:
+    """Return the seconds that a source promised and that did not come out, as far as it seems.
 
-    More is no fault: fragmented files promise the first fragment only.
+    More is no fault: fragmented files promise the first fragment only. Where ffmpeg has said that
+    the file ends too soon, a quarter of a second counts; else it may be that other streams, which
+    are not used, last longer.
     """
-    if media.duration is not None and duration < media.duration - tolerance(media.duration):
-        read = f"{duration:.1f} of its {media.duration:.1f} seconds could be read"
-        raise broken("length", read, JobFailed(f"{CUT_SHORT}: {read}.", code="input_invalid"))
+    if media.duration is None or not media.promised:
+        return 0.0
+    lacking = media.duration - duration
+    allowed = 0.25 if _ENDS_TOO_SOON.search(stderr) else tolerance(media.duration)
+    return lacking if lacking > allowed else 0.0
+
+
+def cut_short(media: Media, duration: float) -> JobFailed:
+    """Return what to raise for a source that ends before it should."""
+    read = f"{duration:.1f} of its {media.duration or 0.0:.1f} seconds could be read"
+    return broken("length", read, JobFailed(f"{CUT_SHORT}: {read}.", code="input_invalid"))
 
 
 def check_same_length(what: str, duration: float | None, expected: float) -> None:
-    """Raise `NotWhole` if a file that we made is not as long as it should be."""
+    """Raise `NotWhole` if a picture that we made is not as long as it should be."""
     if duration is None or abs(duration - expected) > tolerance(expected):
+        raise NotWhole(f"{what} lasts {duration} s and not {expected} s")
+
+
+def check_not_shorter(what: str, duration: float | None, expected: float) -> None:
+    """Raise `NotWhole` if a file that we made is shorter than its picture; sound may outlast it."""
+    if duration is None or duration < expected - tolerance(expected):
         raise NotWhole(f"{what} lasts {duration} s and not {expected} s")
 
 

@@ -26,13 +26,17 @@ def workspace(target: Path) -> Iterator[Path]:
     if os.path.lexists(target):
         raise _exists()
     work = target.parent / f".{target.name[:40]}.part-{secrets.token_hex(4)}"
-    with _as_job_failure():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        work.mkdir()
+    made = [folder for folder in target.parents if not folder.exists()]
     try:
+        with _as_job_failure():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            work.mkdir()
         yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        for folder in made:
+            with contextlib.suppress(OSError):  # it holds something: the target, to begin with
+                folder.rmdir()
 
 
 def publish(work: Path, target: Path) -> None:
