@@ -88,7 +88,7 @@ def create_app(studio: Studio, *, local: bool = True, max_upload: int = MAX_UPLO
 
     async def finished_file(request: Request) -> Response:
         job_id, name = request.path_params["job_id"], request.path_params["name"]
-        path = studio.finished_file(job_id, name)
+        path = await run_in_threadpool(studio.finished_file, job_id, name)
         kind = _TYPES.get(path.suffix) if path else None
         if path is None or kind is None:
             return _refusal(404, "There is no such file.")

@@ -1,6 +1,8 @@
 """Run the demo in this process: uvicorn, the browser, the terminal's view, and the end of all."""
 
+import asyncio
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -91,7 +93,13 @@ def _run(app: object, listening: socket.socket) -> None:
         timeout_graceful_shutdown=_PATIENCE,
         server_header=False,
     )
+    # Requests that are cut off at the end are no errors, and not worth 50 lines each.
+    logging.getLogger("uvicorn.error").addFilter(_tells_of_no_cancellation)
     uvicorn.Server(config).run(sockets=[listening])
+
+
+def _tells_of_no_cancellation(record: logging.LogRecord) -> bool:
+    return record.exc_info is None or not isinstance(record.exc_info[1], asyncio.CancelledError)
 
 
 class _Ended(BaseException):
@@ -100,12 +108,20 @@ class _Ended(BaseException):
 
 @contextlib.contextmanager
 def _signals_that_end_quietly() -> Iterator[None]:
-    """Have SIGTERM and SIGHUP unwind this thread: uvicorn raises again what it was stopped by."""
+    """Have SIGTERM unwind this thread, and SIGHUP be one.
+
+    uvicorn stops at a SIGTERM and raises it again when all is over; of SIGHUP it knows nothing, and
+    an exception that a handler raises inside its event loop is lost.
+    """
 
     def end(number: int, frame: object) -> None:
         raise _Ended
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    def pass_on(number: int, frame: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    handlers = {signal.SIGTERM: end, signal.SIGHUP: pass_on}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:

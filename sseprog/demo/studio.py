@@ -1,7 +1,7 @@
 """The videos of one demo: what people sent, the jobs made of it, and where the files are."""
 
+import contextlib
 import secrets
-import shutil
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from .._event import Event
+from ..errors import JobNotFound
 from ..hookspecs import hookimpl
 from ..hub import Hub
 from ..progress import clean_text
@@ -59,6 +60,7 @@ class Studio:
     def new_upload(self) -> tuple[str, Path]:
         """Return the id for a new job, and where its original is to be written."""
         job_id = _new_id()
+        self._uploads.mkdir(exist_ok=True)  # another demo may have removed it at its end
         return job_id, self._uploads / job_id
 
     def start_upload(self, job_id: str, name: str, upload: Path, ladder: Sequence[int]) -> Video:
@@ -81,16 +83,20 @@ class Studio:
         """Describe all videos, the newest first, each with the state of its job."""
         with self._lock:
             videos = list(self._videos.values())
-        return [
-            {
-                "name": video.name,
-                "size": video.size,
-                "ladder": video.ladder,
-                "created_at": video.created_at,
-                "job": msgspec.Raw(self.hub.snapshot(video.job_id).to_json()),
-            }
-            for video in reversed(videos)
-        ]
+        described = []
+        for video in reversed(videos):
+            with contextlib.suppress(JobNotFound):  # it made room for a new one, at max_jobs
+                job = self.hub.snapshot(video.job_id).to_json()
+                described.append(
+                    {
+                        "name": video.name,
+                        "size": video.size,
+                        "ladder": video.ladder,
+                        "created_at": video.created_at,
+                        "job": msgspec.Raw(job),
+                    }
+                )
+        return described
 
     def has(self, job_id: str) -> bool:
         """Tell whether the job was started here."""
@@ -103,13 +109,17 @@ class Studio:
         folder = (self.output / job_id).resolve()
         try:
             path = (folder / name).resolve()
-        except ValueError:  # a NUL
+            return path if path.is_relative_to(folder) and path.is_file() else None
+        except (OSError, ValueError):  # too long, or with a NUL
             return None
-        return path if path.is_relative_to(folder) and path.is_file() else None
 
     def close(self) -> None:
         """Remove the originals that are left; to be called when no job runs any more."""
-        shutil.rmtree(self._uploads, ignore_errors=True)
+        for video in self._videos.values():
+            if video.upload is not None:
+                video.upload.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # another demo's are in it, or none ever was made
+            self._uploads.rmdir()
 
     @hookimpl
     def sseprog_event(self, job_id: str, event: Event) -> None:

@@ -43,7 +43,8 @@ def watch(url: str, name: str, console: Console, stopping: threading.Event) -> N
 def states(url: str, stopping: threading.Event) -> Iterator[dict[str, Any]]:
     """Yield the ``data`` of each event; after a cut, go on where it was. Ends with the job."""
     cursor = ""
-    with httpx.Client(timeout=httpx.Timeout(10.0, read=60.0)) as client:
+    # Not by a proxy that the environment names: the server is in this very process.
+    with httpx.Client(timeout=httpx.Timeout(10.0, read=60.0), trust_env=False) as client:
         while not stopping.is_set():
             headers = {"Accept": "text/event-stream"}
             if cursor:

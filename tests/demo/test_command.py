@@ -201,16 +201,9 @@ def test_ctrl_c_in_the_middle_gives_the_terminal_back(
     assert os.listdir(temporary) == []
 
 
-HANGS_ON = pytest.mark.xfail(
-    reason="uvloop swallows what serve.py's handler of SIGHUP raises: the demo goes on",
-    raises=subprocess.TimeoutExpired,
-    strict=True,
-)
-
-
 @pytest.mark.parametrize(
     "number",
-    [signal.SIGTERM, signal.SIGINT, pytest.param(signal.SIGHUP, marks=HANGS_ON)],
+    [signal.SIGTERM, signal.SIGINT, signal.SIGHUP],
     ids=lambda number: number.name,
 )
 def test_a_signal_ends_it_with_open_streams_and_a_running_ffmpeg(
@@ -231,12 +224,7 @@ def test_a_signal_ends_it_with_open_streams_and_a_running_ffmpeg(
             stream.sendall(ask)
             assert stream.recv(4096).startswith(b"HTTP/1.1 200")
 
-        try:
-            assert demo.end(number, seconds=5) == 0
-        except subprocess.TimeoutExpired:
-            demo.end(signal.SIGTERM)
-            tracebacks(demo)
-            raise
+        assert demo.end(number, seconds=5) == 0
         assert witness.all_gone(0)
     assert os.listdir(demo.temporary) == []
     assert demo.errors == []
@@ -272,8 +260,7 @@ def test_a_signal_ends_it_in_the_middle_of_an_upload_and_of_a_download(
 
         assert demo.end(number, seconds=5) == 0
     assert os.listdir(demo.output) == [job[1]]
-    if tracebacks(demo):
-        pytest.xfail("uvicorn logs each request that it cancels with 50 lines of traceback")
+    assert not tracebacks(demo)
 
 
 def test_jobs_that_wait_do_not_keep_it_from_ending(

@@ -222,7 +222,6 @@ def test_no_path_in_disguise_leads_out_of_the_pages_folder(
     assert http.get(url).status_code == 404
 
 
-@pytest.mark.xfail(reason="is_file() raises: File name too long", strict=True)
 @pytest.mark.parametrize("length", [300, 5000])
 def test_a_name_that_no_file_can_have_is_not_found(
     demo: DemoProcess, http: httpx.Client, length: int

@@ -51,9 +51,6 @@ def test_a_picked_file_becomes_a_card_that_lives(
     assert os.listdir(demo.output / ".uploads") == []
 
 
-@pytest.mark.xfail(
-    reason="sseprog.js hides its empty <slot>: `:empty { display: none }`", strict=True
-)
 def test_a_running_job_shows_its_speed(page: Page, demo: DemoProcess, long_clip: Path) -> None:
     tab = DemoPage(page, demo.url)
     tab.pick(long_clip)
@@ -163,11 +160,6 @@ COUNT_TWINS = """
 """
 
 
-@pytest.mark.xfail(
-    reason="uploads.js: the card of the upload stays until its preview is drawn, which may take "
-    "4 s, while a look at the list has long made the job's card (which then has no preview)",
-    strict=True,
-)
 def test_a_file_never_has_two_cards(page: Page, demo: DemoProcess, long_clip: Path) -> None:
     tab = DemoPage(page, demo.url)
     page.evaluate(COUNT_TWINS)

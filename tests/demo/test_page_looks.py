@@ -74,14 +74,6 @@ class SticksOut(AssertionError):
     """Something is wider than its card or than the window."""
 
 
-TOO_WIDE = pytest.mark.xfail(
-    reason="card.css: below 52rem .result and .strip are grids of one auto column, which grows "
-    "with its content (thousands of pixels)",
-    raises=SticksOut,
-    strict=True,
-)
-
-
 @pytest.fixture
 def look(page: Page, screenshot: Screenshot) -> Callable[[str], None]:
     """Keep pictures at each width in light and dark, and check that nothing sticks out."""
@@ -125,7 +117,6 @@ def test_a_running_job_and_one_that_waits(
     look("running")
 
 
-@TOO_WIDE
 def test_a_finished_video(
     page: Page, demo: DemoProcess, make_clip: Callable[..., Path], look: Callable[[str], None]
 ) -> None:
@@ -141,7 +132,6 @@ def test_a_finished_video(
     look("finished")
 
 
-@TOO_WIDE
 def test_an_upright_video(
     page: Page, demo: DemoProcess, make_clip: Callable[..., Path], look: Callable[[str], None]
 ) -> None:
@@ -158,7 +148,6 @@ def test_an_upright_video(
     look("upright")
 
 
-@TOO_WIDE
 def test_failures_and_endless_names(
     page: Page, demo: DemoProcess, clip: Path, look: Callable[[str], None]
 ) -> None:

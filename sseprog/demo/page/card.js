@@ -24,14 +24,14 @@ export class Card {
   #body = make("div");
   #backdrop;
 
-  // `preview` is the address of a picture to show until the job has made its poster.
+  // `preview` promises the address of a picture to show until the job has made its poster, or null.
   constructor(video, { preview, onEnd }) {
     this.video = video;
     this.job = video.job;
     this.onEnd = onEnd;
     this.node = make("li", { className: "card" });
     this.node.dataset.job = this.job.job_id;
-    if (preview) this.#setBackdrop(preview);
+    preview?.then((address) => address && !this.#backdrop && this.#setBackdrop(address));
     this.node.append(this.#body);
     this.show(video.job);
   }

@@ -16,7 +16,7 @@ let looking;
 let known = false;
 
 const uploads = new Uploads(find("cards"), async (jobId, preview) => {
-  if (preview) previews.set(jobId, preview);
+  previews.set(jobId, preview);
   await look();
 });
 
@@ -58,6 +58,8 @@ function draw({ videos, max_upload: limit }) {
       cards.get(id).show(video.job);
       continue;
     }
+    if (uploads.covers(video)) continue;
+    uploads.land(id);
     const card = new Card(video, { preview: previews.get(id), onEnd: ended });
     cards.set(id, card);
     find("cards").prepend(card.node);

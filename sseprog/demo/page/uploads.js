@@ -10,6 +10,7 @@ const PREVIEW_PATIENCE = 4000; // ms
 export class Uploads {
   #waiting = [];
   #current;
+  #landed = new Map();
 
   // `onStarted(jobId, preview)` is called with the job that became of a file.
   constructor(list, onStarted) {
@@ -28,17 +29,26 @@ export class Uploads {
     if (!this.#current) this.#next();
   }
 
+  // Whether a video of the list may be the one that is being sent, and has a card here.
+  covers({ job, size }) {
+    return !this.#landed.has(job.job_id) && this.#current?.file.size === size;
+  }
+
+  // The job's own card comes now.
+  land(jobId) {
+    this.#landed.get(jobId)?.node.remove();
+    this.#landed.delete(jobId);
+  }
+
   async #next() {
     this.#waiting = this.#waiting.filter((upload) => !upload.over);
     if (this.#current && !this.#current.over) return;
     this.#current = this.#waiting.shift();
     if (!this.#current) return;
-    const { node } = this.#current;
-    const preview = this.#current.preview;
     const jobId = await this.#current.send();
     if (jobId) {
-      await this.onStarted(jobId, await preview);
-      node.remove();
+      this.#landed.set(jobId, this.#current);
+      await this.onStarted(jobId, this.#current.preview);
     }
     this.#next();
   }

@@ -27,7 +27,7 @@ export interface JobDocument {
     /** Where the server's log tells more about an unexpected failure. */
     reference?: string;
     /** All stages, in order, where the emitter knows them beforehand. */
-    stages?: { name: string; progress: number }[];
+    stages?: { name: string; progress: number | null }[];
     [key: string]: unknown;
   };
   /** Seconds left, or `null`. */

@@ -31,7 +31,7 @@ export class JobProgressTracker {
 			for (const name of ["status", "progress", "complete", "error", "heartbeat"])
 				mine.addEventListener(name, (event) => {
 					heard = Date.now();
-					// A job's `error` and a lost connection both come here.
+					// Or the connection's own `error`.
 					if ("data" in event) return hear(event);
 					// The first try is the browser's, which knows the server's `retry:`.
 					lose(0, !attempt && !mine.readyState);
@@ -44,17 +44,17 @@ export class JobProgressTracker {
 			if (!native) {
 				source?.close();
 				source = null;
-				// Full jitter: pages don't all come back at once.
+				// Full jitter.
 				delay = wait + Math.random() * Math.min(30000, 500 * 2 ** attempt);
-				due = Date.now() + delay;
+				due = performance.now() + delay;
 			}
 			tell("reconnecting", { attempt, delay });
 		};
 
-		// By the clock: a sleeping page's timers stand still.
+		// A sleeping page's timers stand still.
 		const check = () => {
 			const now = Date.now();
-			if (!source) now > due && probe();
+			if (!source) performance.now() > due && probe();
 			else if (Math.abs(now - heard) > silence) lose(0);
 		};
 
@@ -67,13 +67,13 @@ export class JobProgressTracker {
 			const job = answer.ok && (await answer.json().catch(() => null));
 			if (mine !== run || source) return;
 			const { status, redirected, headers } = answer;
-			if (status === 404) end("gone");
+			if ([400, 404, 410].includes(status)) end("gone");
 			else if (status === 401 || status === 403 || (redirected && !job)) end("denied");
 			else if (ENDED.includes(job?.status)) end("ended", job);
 			else if (job) {
 				if (attempt > 4) call("onStatus", job); // else none may ever come
 				if (run) open();
-			} else lose(headers.get("retry-after") * 1000 || 0);
+			} else lose(Math.min(headers.get("retry-after") * 1000, 3e5) || 0);
 		};
 
 		const hear = ({ type, data, lastEventId: id }) => {
@@ -103,7 +103,7 @@ export class JobProgressTracker {
 		this.start = () => {
 			if (run || ended) return;
 			run = new AbortController();
-			// Back again: trust no old socket.
+			// Trust no old socket.
 			for (const name of ["online", "pageshow", "visibilitychange"])
 				addEventListener(name, (event) => (name === "online" || event.persisted ? open() : check()), run);
 			timer = setInterval(check, 500);
@@ -138,7 +138,7 @@ const STYLE = `
 	font-variant-numeric: tabular-nums;
 	overflow-wrap: anywhere;
 }
-:host([hidden]), [hidden], :empty:not(#bar, #live, #hint, #message) { display: none }
+:host([hidden]), [hidden], :empty:not(#bar, #live, #hint, #message, slot) { display: none }
 :host([state=running]) {
 	--tone: var(--sseprog-accent, light-dark(#4353d9, #8f9fff));
 	--glow: color-mix(in oklch, var(--tone), cyan 40%);
@@ -326,7 +326,7 @@ export class JobProgress extends HTMLElement {
 			put(node, item?.name);
 			node.part = "step";
 			node.ariaCurrent = !done && stage === item?.name ? "step" : null;
-			node.style.setProperty("--part", `${item?.progress}%`);
+			node.style.setProperty("--part", `${item?.progress ?? 0}%`);
 		});
 
 		// Each write is read out.
