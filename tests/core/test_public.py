@@ -342,9 +342,9 @@ def test_the_demo_names_its_extra_and_exits_with_2(bare: Path) -> None:
         (["demo", "--help"], 0, "VIDEO"),
         ([], 2, "COMMAND"),
         (["nope"], 2, "nope"),
-        (["demo", "--port", "70000"], 2, "70000 is not a port"),
+        (["demo", "--port", "70000"], 2, "'70000' is not a port"),
         (["demo", "--port", "x"], 2, "--port"),
-        (["demo", "--workers", "0"], 2, "0 is not 1 or more"),
+        (["demo", "--workers", "0"], 2, "'0' is not a whole number from 1 on"),
     ],
     ids=str,
 )

@@ -202,7 +202,8 @@ def test_a_server_that_goes_is_said_and_one_that_comes_back_is_found(
     refused.node.get_by_role("button", name="Dismiss").click()
     tab.pick(clip)
     tab.card("holiday.mp4").expect_status("completed")
-    assert {text.partition("net::")[0] for text in complaints} == {"Failed to load resource: "}
+    # Refused, or answered by the new server that it knows no such job.
+    assert all(text.startswith("Failed to load resource: ") for text in complaints)
     complaints.clear()
 
 

@@ -148,7 +148,8 @@ def test_of_a_flood_of_errors_the_log_gets_the_first_and_the_last(
     outcome = run_job(clip, ffmpeg=fake)
 
     assert outcome.code == "transcode_failed"
-    [record] = [r for r in caplog.records if r.levelno >= logging.ERROR]
+    record, whose = [r for r in caplog.records if r.levelno >= logging.ERROR]
+    assert str(clip) in whose.getMessage()
     assert "first cause" in record.getMessage()
     assert "last word" in record.getMessage()
     assert len(record.getMessage()) < 20_000
