@@ -29,6 +29,14 @@ _HEADERS: Final = {
 }
 
 
+# A job may be watched from a page of one's own, wherever it is served: its id is the secret. No
+# cookie goes along, and all else stays with this page.
+_SHARED: Final = {
+    "Access-Control-Allow-Origin": "*",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
+
+
 class Guard:
     """Refuse other sites, and set the headers that make a browser refuse them too.
 
@@ -50,9 +58,12 @@ class Guard:
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers[name] = value
+                if shared:
+                    headers.update(_SHARED)
             await send(message)
 
         headers = Headers(scope=scope)
+        shared = scope["method"] in {"GET", "HEAD"} and scope["path"].startswith("/jobs/")
         if self._local and not is_loopback(_name_of(headers.get("host", ""))):
             refusal = JSONResponse({"error": "this server is for its own machine"}, 421)
             await refusal(scope, receive, send_with_headers)

@@ -1,8 +1,11 @@
 """A person, a browser, and videos: from the file to the player."""
 
 import base64
+import http.server
 import os
 import re
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -357,3 +360,57 @@ def test_markup_in_a_name_is_text(page: Page, demo: DemoProcess, clip: Path, nam
     expect(page.get_by_role("heading", name=name)).to_have_text(name)
     expect(page.get_by_role("slider")).to_have_accessible_name(f"Seek in {name}")
     assert page.locator("#cards img:not(.backdrop)").count() == 0
+
+
+class Blank(http.server.BaseHTTPRequestHandler):
+    """An empty page, without any policy."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<!doctype html><link rel=icon href=data:,><title>elsewhere</title>")
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def elsewhere_url() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Blank) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_page_of_anybody_s_may_watch_a_job_but_not_list_them(
+    page: Page, demo: DemoProcess, clip: Path, elsewhere_url: str, complaints: list[str]
+) -> None:
+    """It is served elsewhere, and made of nothing but the browser's own EventSource."""
+    tab = DemoPage(page, demo.url)
+    tab.pick(clip)
+    card = tab.card("holiday.mp4")
+    card.expect_status("completed")
+    elsewhere = page.context.new_page()
+    elsewhere.goto(elsewhere_url)
+    seen = elsewhere.evaluate(
+        """(url) => new Promise((resolve) => {
+          const seen = [];
+          const source = new EventSource(url);
+          for (const name of ["status", "progress", "complete"])
+            source.addEventListener(name, ({ type }) => seen.push(type));
+          source.onerror = () => { source.close(); resolve(seen); };
+          source.addEventListener("complete", () => { source.close(); resolve(seen); });
+        })""",
+        f"{demo.url}jobs/{card.job_id}/stream?from=start",
+    )
+    assert seen[0] == "status"
+    assert seen[-1] == "complete"
+    listed = "(url) => fetch(url).then(() => true, () => false)"
+    assert elsewhere.evaluate(listed, f"{demo.url}api/videos") is False
+    cancelled = "(url) => fetch(url, { method: 'POST' }).then(({ ok }) => ok, () => false)"
+    assert elsewhere.evaluate(cancelled, f"{demo.url}jobs/{card.job_id}/cancel") is False
+    assert all("CORS" in text or "Failed to load" in text for text in complaints)
+    complaints.clear()
