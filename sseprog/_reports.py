@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -34,7 +34,7 @@ class Reports:
         self.progress: float | None = None
         self.stage = ""
         self.message = ""
-        self.details: Mapping[str, Any] = {}
+        self.details: dict[str, Any] = {}
         self.eta: float | None = None
         self.started_at: datetime | None = None
         self.counting: Track | None = None  # whose count is read when the next state is published
@@ -105,7 +105,7 @@ class Reports:
             self.progress,
             stage=self.stage,
             message=self.message,
-            details=dict(self.details),
+            details=self.details,
             eta=self.eta,
             status=status,
             job_id=self._job_id,

@@ -1,7 +1,8 @@
 """Streams as iterators of bytes: the driver for coroutines, and the one for threads.
 
 Both are a cursor and nothing else while nobody waits at them, so one that is forgotten half-way
-costs nothing but its place among ``max_streams``, which it gives back when it is collected.
+costs nothing but its place among ``max_streams``, which it gives back when it is collected. The
+hub makes them, under the broker's lock: nothing falls between the log and the cursor into it.
 """
 
 import asyncio
@@ -33,9 +34,8 @@ class AsyncStream(AsyncIterator[bytes]):
         self.client = options.get("client", "")
         self._waiter: asyncio.Future[None] | None = None
         cursor = Cursor.parse(options.get("last_event_id", ""))
-        with hub.broker.lock:
-            self.watch = self.pump.watch(job_id)
-            self.subscription = hub.subscribe(self, self.watch.log, cursor, options)
+        self.watch = self.pump.watch(job_id)
+        self.subscription = hub.subscribe(self, self.watch.log, cursor, options)
         self.closed = False
 
     def __aiter__(self) -> Self:
@@ -98,9 +98,8 @@ class SyncStream(Iterator[bytes]):
         self.client = options.get("client", "")
         self._grown = threading.Event()
         cursor = Cursor.parse(options.get("last_event_id", ""))
-        with hub.broker.lock:
-            log = hub.broker.watch(job_id, self._grown.set)
-            self.subscription = hub.subscribe(self, log, cursor, options)
+        log = hub.broker.watch(job_id, self._grown.set)
+        self.subscription = hub.subscribe(self, log, cursor, options)
         self.closed = False
 
     def __iter__(self) -> Self:

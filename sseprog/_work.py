@@ -161,7 +161,7 @@ class Workers:
                 moved = bool(self._waiting)
             if moved:
                 self._plan_telling()
-            run()
+            _run_and_log(job_id, run)
 
     def _plan_telling(self) -> None:
         """Have the places told once, however often the queue moves until then."""
@@ -199,7 +199,7 @@ class Workers:
             logger.debug("job %s left the queue meanwhile", job_id)
 
 
-def run_and_log(job_id: str, run: Callable[[], object]) -> None:
+def _run_and_log(job_id: str, run: Callable[[], object]) -> None:
     """Run a job in a worker: whoever watches it has its outcome, and nobody else waits for it."""
     try:
         run()

@@ -11,6 +11,7 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, TypedDict, Unpack
 
 from ._ending import CANCELLED, INTERRUPTED, state_of
@@ -22,7 +23,7 @@ from ._settings import Settings, SettingsOptions
 from ._streams import AsyncStream, BusyStream, SyncStream
 from ._subscription import Subscription
 from ._timer import Timer
-from ._work import Work, Workers, drive, run_and_log
+from ._work import Work, Workers, drive
 from .broker import Broker
 from .errors import JobEnded, JobNotFound
 from .job import Job
@@ -66,7 +67,7 @@ class Hub:
         self.plugins = Plugins()
         self.broker = broker if isinstance(broker, Broker) else self._make_broker(broker)
         self.timer = Timer()
-        self.draining = False
+        self._draining = False
         self.iterators: weakref.WeakSet[AsyncStream | SyncStream] = weakref.WeakSet()
         self._places = Places(self.settings)
         self._pumps: dict[asyncio.AbstractEventLoop, Pump] = {}
@@ -123,7 +124,7 @@ class Hub:
             raise RuntimeError("the hub is closed: it starts no more jobs")
         work = self._make_work(emitter, options)
         job_id = self._create_unless_there(job_id, owner)
-        self._workers.submit(job_id, lambda: run_and_log(job_id, lambda: self._drive(job_id, work)))
+        self._workers.submit(job_id, lambda: self._drive(job_id, work))
         return job_id
 
     def run(
@@ -181,7 +182,7 @@ class Hub:
 
         Browsers come back, to the next server, with their cursor. Jobs go on.
         """
-        self.draining = True
+        self._draining = True  # before the lock: who saw room holds it, and is in `iterators` then
         now = time.monotonic()
         with self.broker.lock:
             streams = list(self.iterators)
@@ -214,7 +215,7 @@ class Hub:
         self.broker.close()
 
     def _has_room(self, options: StreamOptions) -> bool:
-        return not self.draining and self._places.free(options.get("client", ""))
+        return not self._draining and self._places.free(options.get("client", ""))
 
     # What follows is for the package's other parts.
 
@@ -230,18 +231,15 @@ class Hub:
         cursor: Cursor | None,
         options: StreamOptions,
     ) -> Subscription:
-        """Make a stream's subscription. The caller has held the broker's lock since `watch`."""
-        now = time.monotonic()
+        """Make a stream's subscription. The lock has been held since there was room for it."""
         subscription = Subscription(
             log,
             self.settings,
-            now=now,
+            now=time.monotonic(),
             cursor=cursor,
             from_start=options.get("from_start", False),
             heartbeat_event=options.get("heartbeat_event", False),
         )
-        if self.draining:  # since its caller saw room
-            subscription.drain(now)
         self._places.take(stream.client)
         self.iterators.add(stream)
         return subscription
@@ -269,12 +267,13 @@ class Hub:
 
     def hold(self, job: Job) -> str:
         """Take hold of a job for an emitter, and return its token."""
+        cancelled = partial(job._request_stop, "cancelled")
         try:
-            token = self.broker.begin(job.id, lambda: job._request_stop("cancelled"))
+            token = self.broker.begin(job.id, cancelled)
         except JobNotFound:
             with suppress(ValueError):  # another thread has made it meanwhile
                 self.create(job.id)
-            token = self.broker.begin(job.id, lambda: job._request_stop("cancelled"))
+            token = self.broker.begin(job.id, cancelled)
         with self._lock:
             self._running.add(job)
             closed = self._closed

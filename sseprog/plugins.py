@@ -87,9 +87,9 @@ class Plugins:
         module, _, name = found.partition(":")
         try:
             loaded: type[Broker] = getattr(importlib.import_module(module), name)
+        except MissingExtra:
+            raise
         except (ImportError, AttributeError) as error:
-            if isinstance(error, MissingExtra):
-                raise
             raise PluginError(
                 f"plugin {plugin!r}: broker {scheme!r} is not at {found!r}: {error}"
             ) from error

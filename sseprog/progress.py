@@ -87,7 +87,10 @@ class Progress(_Report, frozen=True, kw_only=True):
             put(self, "eta", check_eta(self.eta))
         put(self, "stage", check_text("stage", self.stage))
         put(self, "message", check_text("message", self.message))
-        put(self, "details", {} if self.details == {} else check_details(self.details))
+        if type(self.details) is not dict or self.details:
+            put(self, "details", check_details(self.details))
+        else:
+            put(self, "details", {})  # not the caller's own, which may change
         if self.status not in _STATUSES:
             raise ValueError(f"status {shown(self.status)} is not one of {', '.join(_STATUSES)}")
 

@@ -1,34 +1,13 @@
 """A real Chromium, and a server of ours to show it pages."""
 
 import json
-import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from .moody_server import MoodyServer
-
-# What a browser does of its own would be noise in the logs, and slow where there is no network.
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=QUIET)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
@@ -44,19 +23,6 @@ def server() -> Iterator[MoodyServer]:
     moody = MoodyServer()
     yield moody
     moody.close()
-
-
-@pytest.fixture
-def screenshot(request: pytest.FixtureRequest) -> Callable[[Page, str], None]:
-    """Keep a picture of the page in ``$SSEPROG_SCREENSHOTS``, where that is set."""
-    folder = os.environ.get("SSEPROG_SCREENSHOTS")
-
-    def take(page: Page, name: str) -> None:
-        if folder:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
-
-    return take
 
 
 TRACKING = """

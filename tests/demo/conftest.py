@@ -1,16 +1,14 @@
 """The demo as a process, videos to give it, and a real Chromium to look at its page."""
 
-import os
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from .demo_process import DemoProcess
 from .studio_server import StudioServer
@@ -20,17 +18,6 @@ Serve = Callable[..., StudioServer]
 Eventually = Callable[..., None]
 Screenshot = Callable[[Page, str], None]
 NewContext = Callable[..., BrowserContext]
-
-# What a browser does of its own would be noise in the logs, and slow where there is no network.
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture
@@ -91,19 +78,6 @@ def http() -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.fixture
-def eventually() -> Eventually:
-    """Wait until a condition that nobody announces holds."""
-
-    def wait(condition: Callable[[], object], seconds: float = 10) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, "it never came true"
-            time.sleep(0.01)
-
-    return wait
-
-
 @pytest.fixture(scope="session")
 def make_clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Make a file by ffmpeg's arguments, once per session: ``make_clip("a.mp4", "-f", ...)``."""
@@ -152,14 +126,6 @@ def long_clips(long_clip: Path, tmp_path: Path) -> list[Path]:
     return paths
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=QUIET)
-        yield chromium
-        chromium.close()
-
-
 VIOLATIONS = """
 document.addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
   console.error(`violated: ${violatedDirective} by ${blockedURI}`));
@@ -204,16 +170,3 @@ def new_context(
 @pytest.fixture
 def page(new_context: NewContext) -> Page:
     return new_context().new_page()
-
-
-@pytest.fixture
-def screenshot() -> Screenshot:
-    """Keep a picture of the page in ``$SSEPROG_SCREENSHOTS``, where that is set."""
-    folder = os.environ.get("SSEPROG_SCREENSHOTS")
-
-    def take(page: Page, name: str) -> None:
-        if folder:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
-
-    return take

@@ -1,6 +1,5 @@
 """Real uvicorn servers on free loopback ports, and clients that are closed at the end."""
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -70,16 +69,3 @@ def connect(serve: Serve) -> Iterator[Connect]:
     yield open_stream
     for client in clients:
         client.close()
-
-
-@pytest.fixture
-def eventually() -> Eventually:
-    """Wait, 10 s at most, until a condition that nobody announces holds."""
-
-    def wait(condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 10
-        while not condition():
-            assert time.monotonic() < deadline, "it never came true"
-            time.sleep(0.005)
-
-    return wait

@@ -47,7 +47,7 @@ class Commands:
         MPEG-TS segments, since every HLS player ever made takes them, there is no other file that
         each segment depends on, and no edit list that players disagree about.
         """
-        opened = self._build.input(_SOURCE, **source.options)
+        opened = self._open_source(source)
         picture = opened[str(media.video)]
         if media.interlaced:
             picture = picture.filter("yadif", deint="interlaced")
@@ -85,8 +85,7 @@ class Commands:
             "hls_flags": "independent_segments",
             "hls_segment_filename": "%05d.ts",
         }
-        words = self._compile(self._build.output(*streams, PLAYLIST, **options))
-        return [source.name if word == _SOURCE else word for word in words]
+        return self._compile(self._build.output(*streams, PLAYLIST, **options), source)
 
     def remux(self, rung: Rung) -> list[str]:
         """Make ``video.mp4`` of a rung, with its index first so that it plays while it loads."""
@@ -117,13 +116,15 @@ class Commands:
 
     def read_stream(self, source: Source, index: int) -> list[str]:
         """Read one stream of the source to its end, and write nothing."""
-        opened = self._build.input(_SOURCE, **source.options)
-        words = self._compile(opened[str(index)].output("-", c="copy", f="null"))
-        return [source.name if word == _SOURCE else word for word in words]
+        stream = self._open_source(source)[str(index)]
+        return self._compile(stream.output("-", c="copy", f="null"), source)
 
     def describe(self, name: str) -> list[str]:
         """Give the words to open a finished MP4 with."""
         return ["-protocol_whitelist", "file", "-format_whitelist", "mov", "-i", f"file:{name}"]
+
+    def _open_source(self, source: Source) -> Any:
+        return self._build.input(_SOURCE, **source.options)
 
     def _open(self, rung: Rung, **options: Any) -> Any:
         return self._build.input(f"file:{rung.name}/{PLAYLIST}", **_OWN_PROTOCOLS, **options)
@@ -137,9 +138,11 @@ class Commands:
             name, **{"frames:v": 1, "c:v": "mjpeg", "q:v": 4, "f": "image2", "update": 1}
         )
 
-    def _compile(self, graph: Any) -> list[str]:
+    def _compile(self, graph: Any, source: Source | None = None) -> list[str]:
         before = [self._ffmpeg, "-hide_banner", "-nostdin", "-y", "-v", "error"]
         words: list[str] = self._build.compile(
             graph, cmd=[*before, "-nostats", "-progress", "pipe:1"]
         )
-        return words
+        if source is None:
+            return words
+        return [source.name if word == _SOURCE else word for word in words]

@@ -27,7 +27,7 @@ from .verify import (
     check_not_shorter,
     check_same_length,
     cut_short,
-    missing,
+    is_shorter,
     not_whole,
     tolerance,
 )
@@ -146,17 +146,22 @@ class Pipeline:
         stream = read_rung(
             work, rung, PLAYLIST, frames=ended.reading.frame, sound=media.audio is not None
         )
-        if missing(media, stream.duration, ended.stderr):
-            yield from self._check_end(work, media, stream.duration, name, ended.stderr)
+        if (
+            media.promised
+            and expected is not None
+            and is_shorter(stream.duration, expected, ended.stderr)
+        ):
+            yield from self._check_end(work, media, stream, expected, ended.stderr)
         self._streams.append(stream)
         self._made += stream.size
         length = stream.duration
         yield self._report.now(name, 1.0, _position(length, length), size=self._made)
 
     def _check_end(
-        self, work: Path, media: Media, duration: float, name: str, stderr: str
+        self, work: Path, media: Media, stream: Stream, promised: float, stderr: str
     ) -> Steps:
         """See whether the source is cut, or has a stream that is not used and lasts longer."""
+        name = stages.transcoding(stream.rung)
         for index in range(media.streams):
             command = self._commands.read_stream(self._request.source, index)
             patience = _SILENT_RUN * self._request.stall_timeout
@@ -164,9 +169,9 @@ class Pipeline:
                 run(command, cwd=str(work), stall_timeout=patience),
                 lambda beat: self._report.now(name, 1.0, self._waiting(beat)),
             )
-            if not missing(media, ended.reading.seconds or 0.0, stderr + ended.stderr):
+            if not is_shorter(ended.reading.seconds or 0.0, promised, stderr + ended.stderr):
                 return
-        raise cut_short(media, duration)
+        raise cut_short(stream.duration, promised)
 
     def _package(self, work: Path) -> Steps:
         name = stages.PACKAGING

@@ -7,7 +7,6 @@ from typing import Final
 from ...errors import JobFailed
 from .failure import CUT_SHORT, DISK_FULL, NOT_WHOLE, broken
 from .playlist import NotWhole
-from .probe import Media
 from .workspace import is_full
 
 _ENDS_TOO_SOON: Final = re.compile(r"partial file|File ended prematurely")  # MP4; Matroska
@@ -18,23 +17,19 @@ def tolerance(duration: float) -> float:
     return max(1.0, 0.02 * duration)
 
 
-def missing(media: Media, duration: float, stderr: str) -> float:
-    """Return the seconds that a source promised and that did not come out, as far as it seems.
+def is_shorter(duration: float, promised: float, stderr: str) -> bool:
+    """Say whether less came out of a source than it promised.
 
     More is no fault: fragmented files promise the first fragment only. Where ffmpeg has said that
-    the file ends too soon, a quarter of a second counts; else it may be that other streams, which
-    are not used, last longer.
+    the file ends too soon, a quarter of a second counts.
     """
-    if media.duration is None or not media.promised:
-        return 0.0
-    lacking = media.duration - duration
-    allowed = 0.25 if _ENDS_TOO_SOON.search(stderr) else tolerance(media.duration)
-    return lacking if lacking > allowed else 0.0
+    allowed = 0.25 if _ENDS_TOO_SOON.search(stderr) else tolerance(promised)
+    return promised - duration > allowed
 
 
-def cut_short(media: Media, duration: float) -> JobFailed:
+def cut_short(duration: float, promised: float) -> JobFailed:
     """Return what to raise for a source that ends before it should."""
-    read = f"{duration:.1f} of its {media.duration or 0.0:.1f} seconds could be read"
+    read = f"{duration:.1f} of its {promised:.1f} seconds could be read"
     return broken("length", read, JobFailed(f"{CUT_SHORT}: {read}.", code="input_invalid"))
 
 
