@@ -3,7 +3,8 @@
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .errors import JobNotFound
@@ -43,19 +44,55 @@ class Access:
         self._user_of = user_of
         self._passing = passing
 
-    async def allows(self, request: object, job_id: str) -> bool:
+    def allows(self, request: object, job_id: str) -> bool:
         """Tell whether the request may see the job; an unknown one it may not."""
+        steps = self._decide(request, job_id)
+        try:
+            call = next(steps)
+            while True:
+                try:
+                    answer = call()
+                    if inspect.isawaitable(answer):
+                        answer = asyncio.run(_awaited(answer))
+                except Exception as error:
+                    call = steps.throw(error)
+                else:
+                    call = steps.send(answer)
+        except StopIteration as decided:
+            return bool(decided.value)
+
+    async def allows_async(self, request: object, job_id: str) -> bool:
+        """Do the same in a coroutine; a function that is not ``async`` is called in a thread."""
+        steps = self._decide(request, job_id)
+        try:
+            call = next(steps)
+            while True:
+                try:
+                    answer = call() if _is_async(call.func) else await asyncio.to_thread(call)
+                    if inspect.isawaitable(answer):
+                        answer = await answer
+                except Exception as error:
+                    call = steps.throw(error)
+                else:
+                    call = steps.send(answer)
+        except StopIteration as decided:
+            return bool(decided.value)
+
+    def _decide(self, request: object, job_id: str) -> Generator[partial[Any], Any, bool]:
+        """Decide once for both: yield each question to be asked, and be sent its answer."""
         try:
             owner = self._hub.broker.owner(job_id)
         except JobNotFound:
             return False
+        asked = [self._authorize] if self._authorize else self._hub.plugins.authorizers()
         try:
-            if self._authorize is not None:
-                return await _answer(self._authorize, request, job_id, owner) or False
-            for hook in self._hub.plugins.authorizers():
-                answer = await _answer(hook, request, job_id, owner)
-                if answer is not None:
-                    return answer
+            for function in asked:
+                answer = yield partial(function, request, job_id, owner)
+                # A redirect to a login page, a generator and a coroutine are all true.
+                if answer is not None and not isinstance(answer, bool):
+                    raise TypeError(f"authorize answers True, False or None, not {answer!r}")
+                if answer is not None or self._authorize:
+                    return answer or False
             return owner is None or self._user_of(request) == owner
         except self._passing:
             raise
@@ -64,22 +101,11 @@ class Access:
             return False
 
 
-async def _answer(
-    ask: Callable[..., Any], request: object, job_id: str, owner: str | None
-) -> bool | None:
-    """Ask a function of either kind; one that is not ``async`` may wait for a database.
+def _is_async(function: object) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 - it is looked at, not tested for
+    )
 
-    Raises `TypeError` for an answer that is no answer: a redirect to a login page, a generator
-    and a coroutine are all true.
-    """
-    if inspect.iscoroutinefunction(ask) or inspect.iscoroutinefunction(
-        getattr(ask, "__call__", None)  # noqa: B004 - it is looked at, not tested for
-    ):
-        answer = await ask(request, job_id, owner)
-    else:
-        answer = await asyncio.to_thread(ask, request, job_id, owner)
-        if inspect.isawaitable(answer):
-            answer = await answer
-    if answer is not None and not isinstance(answer, bool):
-        raise TypeError(f"authorize answers True, False or None, not {answer!r}")
-    return answer
+
+async def _awaited(answer: Awaitable[Any]) -> object:
+    return await answer

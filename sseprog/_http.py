@@ -22,9 +22,11 @@ __all__ = [
     "NOT_FOUND",
     "STREAM_HEADERS",
     "Ask",
+    "Incoming",
     "Reply",
     "answer",
     "busy_reply",
+    "finish",
     "parse",
 ]
 
@@ -45,6 +47,25 @@ _STATIC_TYPES: Final[Mapping[str, str]] = {
 }
 
 
+class Incoming(NamedTuple):
+    """A request as it came, whatever the framework.
+
+    ``path`` is below the mount, decoded; ``query`` as in the URL; ``header`` looks one up by its
+    lower-case name; ``peer`` is the address of the other end, or ``""``. The rest is for servers
+    that give each request a thread: ``threads`` is how many of them streams may hold, ``gone``
+    tells whether the client has left, ``limit_writes`` sets how many seconds a write may take.
+    """
+
+    method: str
+    path: str
+    query: str
+    header: Callable[[str], str | None]
+    peer: str = ""
+    threads: int | None = None
+    gone: Callable[[], bool] | None = None
+    limit_writes: Callable[[float | None], None] | None = None
+
+
 class Reply(NamedTuple):
     """A whole response."""
 
@@ -61,6 +82,7 @@ class Ask(NamedTuple):
     options: "StreamOptions"
     header: Callable[[str], str | None]
     head: bool
+    ticket: str
 
     @property
     def takes_events(self) -> bool:
@@ -68,11 +90,9 @@ class Ask(NamedTuple):
         return "text/event-stream" in (self.header("accept") or "").lower()
 
 
-def parse(method: str, path: str, query: str, header: Callable[[str], str | None]) -> Ask | Reply:
-    """Read a request; ``path`` is relative to the mount, ``header`` looks one up by its name.
-
-    What is wrong with it, or needs no job, is answered here.
-    """
+def parse(incoming: Incoming) -> Ask | Reply:
+    """Read a request. What is wrong with it, or needs no job, is answered here."""
+    method, path, query, header = incoming[:4]
     parts = path.strip("/").split("/")
     if len(parts) == 2 and parts[0] == "static" and parts[1] in _STATIC_TYPES:
         return _allowed(method, "GET", "HEAD") or _static(parts[1], query, header)
@@ -91,10 +111,12 @@ def parse(method: str, path: str, query: str, header: Callable[[str], str | None
         return _error(403, "a job is cancelled from its own site only")
     try:
         job_id = check_job_id(parts[0])
-        options = _options(query, header) if what == "stream" else {}
+        asked = _fields(query) if what != "cancel" else {}
+        options = _options(asked, header) if what == "stream" else {}
     except ValueError as error:
         return _error(400, str(error))
-    return Ask(what, job_id, options, header, head=method == "HEAD")
+    ticket = asked.get("ticket", "")
+    return Ask(what, job_id, options, header, head=method == "HEAD", ticket=ticket)
 
 
 def answer(hub: "Hub", ask: Ask) -> Reply:
@@ -113,12 +135,23 @@ def answer(hub: "Hub", ask: Ask) -> Reply:
     return Reply(200, (_JSON, _NOSNIFF, *headers), newest.data)
 
 
-def _options(query: str, header: Callable[[str], str | None]) -> "StreamOptions":
-    """Read where a stream starts. Raises `ValueError`."""
+def finish(reply: Reply, *, head: bool) -> Reply:
+    """Add the body's length to a reply, and take the body off if only the head was asked for."""
+    headers = reply.headers
+    if reply.body:
+        headers = (*headers, ("Content-Length", str(len(reply.body))))
+    return Reply(reply.status, headers, b"" if head else reply.body)
+
+
+def _fields(query: str) -> dict[str, str]:
     try:
-        asked = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=32, errors="strict"))
+        return dict(parse_qsl(query, keep_blank_values=True, max_num_fields=32, errors="strict"))
     except ValueError:
         raise ValueError("the query is not at most 32 fields of UTF-8") from None
+
+
+def _options(asked: Mapping[str, str], header: Callable[[str], str | None]) -> "StreamOptions":
+    """Read where a stream starts. Raises `ValueError`."""
     cursor = header("last-event-id") or asked.get("last_event_id", "")
     Cursor.parse(cursor)
     start = asked.get("from", "")

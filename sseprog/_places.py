@@ -19,9 +19,10 @@ class Places:
         self._limit_per_client = settings.max_streams_per_client
         self._by_client: Counter[str] = Counter()
 
-    def free(self, client: str) -> bool:
-        """Tell whether there is one more place."""
-        if self._limit is not None and self.taken >= self._limit:
+    def free(self, client: str, threads: int | None = None) -> bool:
+        """Tell whether there is one more place, where each takes one of ``threads``."""
+        limit = self._limit if self._limit is not None and threads != 0 else threads
+        if limit is not None and self.taken >= limit:
             return False
         if self._limit_per_client is None or not client:
             return True

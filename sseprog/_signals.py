@@ -1,11 +1,11 @@
 """End the streams when the server is told to stop, since most servers wait for them for ever.
 
 A handler is chained in front of the one that the server has set, never put in its place, and does
-nothing but wake the event loop. (uvicorn, hypercorn and granian wait for open streams without a
-limit, and run their lifespan shutdown only after that: measured, more than 40 s.)
+nothing but start a thread that drains. (uvicorn, hypercorn and granian wait for open streams
+without a limit, gunicorn for 30 s: measured.)
 """
 
-import asyncio
+import _thread
 import logging
 import signal
 import threading
@@ -16,47 +16,50 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from .hub import Hub
 
-__all__ = ["drain_on_signals"]
+__all__ = ["drain_on_signals", "handler_of_server"]
 
 logger = logging.getLogger("sseprog")
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
-_hubs: Final["weakref.WeakKeyDictionary[Hub, asyncio.AbstractEventLoop]"] = (
-    weakref.WeakKeyDictionary()
-)
-_ours: Final[dict[int, object]] = {}
+_hubs: Final["weakref.WeakSet[Hub]"] = weakref.WeakSet()
+_chained: Final[dict[int, tuple[object, object]]] = {}
+"""By signal: our handler, and the one that it was put in front of."""
 
 
 def drain_on_signals(hub: "Hub") -> None:
-    """Drain ``hub`` on SIGTERM and SIGINT. Called in the event loop, as often as one likes.
+    """Drain ``hub`` on SIGTERM and SIGINT. Called as often as one likes.
 
-    Nothing is chained outside the main thread, where Python allows no handler, nor where a
-    signal is ignored; `max_stream_age` ends the streams there.
+    Nothing is chained outside the main thread, where Python allows no handler, nor where the
+    server has set none: a process that dies at once of a signal keeps nobody waiting.
     """
-    loop = _hubs.get(hub)
-    if loop is None or loop.is_closed():
-        _hubs[hub] = asyncio.get_running_loop()
+    _hubs.add(hub)
     if threading.current_thread() is not threading.main_thread():
         return
     for number in SIGNALS:
         current = signal.getsignal(number)
         # Looked at again each time: a server may set its own after the first stream.
-        if current is not _ours.get(number) and current not in (None, signal.SIG_IGN):
+        ours, _ = _chained.get(number, (None, None))
+        if current is not ours and callable(current) and current is not signal.default_int_handler:
             _chain(number, current)
 
 
-def _chain(number: signal.Signals, previous: object) -> None:
+def handler_of_server(number: signal.Signals) -> object:
+    """Return the handler that the server has set, be ours in front of it or not."""
+    current = signal.getsignal(number)
+    ours, previous = _chained.get(number, (None, None))
+    return previous if current is ours else current
+
+
+def _chain(number: signal.Signals, previous: "signal._HANDLER") -> None:
     def handle(received: int, frame: FrameType | None) -> None:
-        for hub, loop in list(_hubs.items()):
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(hub.drain)
+        for hub in list(_hubs):
+            # In a thread, which may wait for locks that this one holds. Of the lowest kind: what
+            # threading.Thread does besides takes a lock itself. (gevent makes it a greenlet.)
+            _thread.start_new_thread(hub.drain, ())
         if callable(previous):
             previous(received, frame)
-        else:  # SIG_DFL: what would have happened without us
-            signal.signal(received, signal.SIG_DFL)
-            signal.raise_signal(received)
 
     signal.signal(number, handle)
-    _ours[number] = handle
+    _chained[number] = (handle, previous)
     logger.debug("chained a handler for %s", number.name)

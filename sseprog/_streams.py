@@ -9,7 +9,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from ._event import Cursor, busy
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .hub import Hub, StreamOptions
 
 __all__ = ["AsyncStream", "BusyStream", "SyncStream"]
+
+_SLICE: Final = 0.5  # seconds; a look costs one system call
 
 
 class AsyncStream(AsyncIterator[bytes]):
@@ -89,13 +91,15 @@ class AsyncStream(AsyncIterator[bytes]):
 class SyncStream(Iterator[bytes]):
     """The driver for threads. `close` ends it, also while another thread waits in it."""
 
-    __slots__ = ("__weakref__", "_grown", "_hub", "_job_id", "client", "closed", "subscription")
+    __slots__ = ("__weakref__", "_gone", "_grown", "_hub", "_job_id", "client", "closed",
+                 "subscription")  # fmt: skip
 
     def __init__(self, hub: "Hub", job_id: str, options: "StreamOptions") -> None:
         self.closed = True  # for __del__, should the next lines raise
         self._hub = hub
         self._job_id = job_id
         self.client = options.get("client", "")
+        self._gone = options.get("gone")
         self._grown = threading.Event()
         cursor = Cursor.parse(options.get("last_event_id", ""))
         log = hub.broker.watch(job_id, self._grown.set)
@@ -115,9 +119,16 @@ class SyncStream(Iterator[bytes]):
                 return chunk
             if self.subscription.ended:
                 break
-            self._grown.wait(min(self.subscription.deadline - now, threading.TIMEOUT_MAX))
+            self._wait(self.subscription.deadline - now)
         self.close()
         raise StopIteration
+
+    def _wait(self, seconds: float) -> None:
+        """Wait until the log has grown; in slices, to see whether the client has left."""
+        if self._gone is None:
+            self._grown.wait(min(seconds, threading.TIMEOUT_MAX))
+        elif not self._grown.wait(min(seconds, _SLICE)) and self._gone():
+            self.close()
 
     def advance(self) -> None:
         """Let `__next__` look again. Any thread."""

@@ -24,8 +24,8 @@ class Subscription:
     though the log has not grown.
     """
 
-    __slots__ = ("_end_at", "_head", "_heartbeat", "_replay_to", "_seq", "_settings", "deadline",
-                 "ended", "log")  # fmt: skip
+    __slots__ = ("_end_at", "_head", "_heartbeat", "_quiet", "_replay_to", "_seq", "_settings",
+                 "deadline", "ended", "log")  # fmt: skip
 
     def __init__(
         self,
@@ -36,9 +36,11 @@ class Subscription:
         cursor: Cursor | None = None,
         from_start: bool = False,
         heartbeat_event: bool = False,
+        heartbeat: float = math.inf,
     ) -> None:
         self.log = log
         self._settings = settings
+        self._quiet = min(settings.heartbeat or math.inf, heartbeat)
         self._heartbeat = HEARTBEAT_EVENT if heartbeat_event else HEARTBEAT
         self._end_at = math.inf
         if settings.max_stream_age:
@@ -75,8 +77,7 @@ class Subscription:
         elif not chunk and now >= self.deadline:
             chunk = self._heartbeat
         if chunk:
-            quiet_until = now + (self._settings.heartbeat or math.inf)
-            self.deadline = min(quiet_until, self._end_at)
+            self.deadline = min(now + self._quiet, self._end_at)
         return chunk
 
     @property

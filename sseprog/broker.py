@@ -60,6 +60,10 @@ class Broker(ABC):
         """Return the job's epoch and its newest event."""
 
     @abstractmethod
+    def recent(self, limit: int) -> list[Entry]:
+        """Return the newest event of each of the ``limit`` jobs made last, the newest job first."""
+
+    @abstractmethod
     def begin(self, job_id: str, cancelled: Callable[[], None]) -> str:
         """Take hold of a job and return a new token; ``cancelled`` is called if `cancel` is."""
 

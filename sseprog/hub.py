@@ -3,12 +3,13 @@
 import asyncio
 import atexit
 import logging
+import math
 import os
 import secrets
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -18,10 +19,12 @@ from ._ending import CANCELLED, INTERRUPTED, state_of
 from ._event import Cursor, Event
 from ._log import JobLog
 from ._places import Places
+from ._proxies import Proxies
 from ._pump import Pump
 from ._settings import Settings, SettingsOptions
 from ._streams import AsyncStream, BusyStream, SyncStream
 from ._subscription import Subscription
+from ._tickets import Tickets
 from ._timer import Timer
 from ._work import Work, Workers, drive
 from .broker import Broker
@@ -34,6 +37,7 @@ __all__ = ["Hub", "StreamOptions"]
 
 logger = logging.getLogger("sseprog")
 
+_LONGEST_TICKET: Final = 86_400.0  # seconds; whom one trusts for longer has a login
 _DEFAULT_WORKERS: Final = min(32, (os.cpu_count() or 1) + 4)  # as concurrent.futures has it
 
 
@@ -46,8 +50,14 @@ class StreamOptions(TypedDict, total=False):
     """Without a cursor: start with the oldest event kept."""
     heartbeat_event: bool
     """Send heartbeats as events, which scripts in a page can see, not as comments."""
+    heartbeat: float
+    """Seconds without a byte after which the stream gets a heartbeat, if sooner than the hub's."""
     client: str
     """Whom the stream counts for under ``max_streams_per_client``; none or "" is nobody."""
+    threads: int | None
+    """Streams of this process up to which there is room, where ``max_streams`` says nothing."""
+    gone: Callable[[], bool] | None
+    """For `Hub.stream`: tells whether the client has left; asked twice a second."""
 
 
 class Hub:
@@ -57,13 +67,26 @@ class Hub:
     setting is a keyword, else ``SSEPROG_<NAME>`` in the environment; see `Settings` for what
     there is. Raises `ValueError` for an unknown scheme, naming the known ones.
 
+    ``secret`` signs tickets (``SSEPROG_SECRET``); of a list the first signs, and the others are
+    still accepted. ``trusted_proxies`` are those whose ``X-Forwarded-For`` names the client:
+    addresses, networks, or ``unix`` (``SSEPROG_TRUSTED_PROXIES``, with commas between them).
+
     All methods may be called from any thread, and none blocks but `run` and `close`.
     """
 
     def __init__(
-        self, broker: str | Broker | None = None, **settings: Unpack[SettingsOptions]
+        self,
+        broker: str | Broker | None = None,
+        *,
+        secret: str | Sequence[str] | None = None,
+        trusted_proxies: Iterable[str] | None = None,
+        **settings: Unpack[SettingsOptions],
     ) -> None:
         self.settings = Settings.load(settings)
+        self.proxies = Proxies(
+            _listed("SSEPROG_TRUSTED_PROXIES") if trusted_proxies is None else trusted_proxies
+        )
+        self.tickets = Tickets(secret or os.environ.get("SSEPROG_SECRET"))
         self.plugins = Plugins()
         self.broker = broker if isinstance(broker, Broker) else self._make_broker(broker)
         self.timer = Timer()
@@ -158,6 +181,32 @@ class Hub:
             self.plugins.observe(job_id, event)
             self._workers.discard(job_id)
 
+    def jobs(self, limit: int = 100) -> list[Progress]:
+        """Return the newest states of the jobs made last, the newest job first."""
+        return [Progress.from_json(entry.data) for entry in self.broker.recent(limit)]
+
+    def ticket(self, job_id: str, ttl: float = 60.0) -> str:
+        """Return a ticket: who has it may watch this job, and no other, for ``ttl`` seconds.
+
+        For a client that can send neither cookie nor header: ``.../stream?ticket=...``. A stream
+        that was begun in time goes on; one that is cut needs a new ticket after that.
+
+        Raises `JobNotFound`, and `RuntimeError` where other processes share the broker and there
+        is no ``secret`` by which they could read the ticket.
+        """
+        if not 0 < ttl <= _LONGEST_TICKET:
+            raise ValueError(f"ttl is a number of seconds above 0, a day at most, not {ttl!r}")
+        if self.broker.shared and not self.tickets.shared:
+            raise RuntimeError("tickets that other processes accept need Hub(secret=...)")
+        return self.tickets.write(job_id, self.broker.newest(job_id)[0], ttl)
+
+    def admits(self, ticket: str, job_id: str) -> bool:
+        """Tell whether a ticket is for this job, and still good."""
+        try:
+            return self.tickets.admits(ticket, job_id, self.broker.newest(job_id)[0])
+        except JobNotFound:
+            return False
+
     def stream(self, job_id: str, **options: Unpack[StreamOptions]) -> Iterator[bytes]:
         """Return a job's events as bytes, for threads; ``options`` are those of `StreamOptions`.
 
@@ -215,7 +264,8 @@ class Hub:
         self.broker.close()
 
     def _has_room(self, options: StreamOptions) -> bool:
-        return not self._draining and self._places.free(options.get("client", ""))
+        client, threads = options.get("client", ""), options.get("threads")
+        return not self._draining and self._places.free(client, threads)
 
     # What follows is for the package's other parts.
 
@@ -239,6 +289,7 @@ class Hub:
             cursor=cursor,
             from_start=options.get("from_start", False),
             heartbeat_event=options.get("heartbeat_event", False),
+            heartbeat=options.get("heartbeat", math.inf),
         )
         self._places.take(stream.client)
         self.iterators.add(stream)
@@ -319,6 +370,10 @@ class Hub:
         if not colon:
             raise ValueError(f"broker {url!r} is not a URL such as 'memory://'")
         return self.plugins.broker(scheme)(url, self.settings)
+
+
+def _listed(variable: str) -> list[str]:
+    return [part.strip() for part in os.environ.get(variable, "").split(",") if part.strip()]
 
 
 def _check_stream_options(options: StreamOptions) -> None:

@@ -165,6 +165,20 @@ class BrokerContract:
         with pytest.raises(JobNotFound):
             call(broker)
 
+    def test_the_newest_jobs_are_listed_first_with_their_newest_state(self, broker: Broker) -> None:
+        assert broker.recent(9) == []
+        for job_id in ("a", "b", "c"):
+            broker.create(job_id, None, event_of(job_id))
+        last = event_of("b", 100, "completed")
+        broker.append("b", last, token=None)
+        listed = broker.recent(2)
+        assert [entry.seq for entry in listed] == [0, 1]
+        assert listed[1].data == last.data
+        broker.create("b", None, event_of("b"))
+        assert [entry.data for entry in broker.recent(9)] == [
+            broker.newest(job_id)[1].data for job_id in ("b", "c", "a")
+        ]
+
     # The log
 
     def test_events_are_numbered_without_a_gap_and_kept_as_they_were(self, broker: Broker) -> None:

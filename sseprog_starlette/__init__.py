@@ -29,8 +29,7 @@ except ImportError as error:
         'sseprog_starlette needs Starlette: pip install "sseprog[starlette]"'
     ) from error
 
-from sseprog._access import Access
-from sseprog._app import ASGIApp
+from sseprog.adapters import Adapter, ASGIApp
 
 __all__ = ["Authorize", "ProgressApp", "ProgressResponse", "progress_routes"]
 
@@ -50,12 +49,8 @@ class ProgressApp:
     def __init__(self, hub: Hub, *, authorize: Authorize | None = None) -> None:
         if not isinstance(hub, Hub):
             raise TypeError(f"ProgressApp takes a Hub, not {type(hub).__name__}")
-        access = Access(hub, authorize, user_of=_user_of, passing=(HTTPException,))
-
-        async def allows(scope: Scope, receive: Receive, job_id: str) -> bool:
-            return await access.allows(Request(scope, receive), job_id)
-
-        self._app = ASGIApp(hub, allows, lambda scope: _user_of(Request(scope)))
+        adapter = Adapter(hub, authorize, user_of=_user_of, passing=(HTTPException,))
+        self._app = ASGIApp(adapter, Request)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
@@ -84,7 +79,7 @@ class ProgressResponse(Response):
     def __init__(self, hub: Hub, job_id: str) -> None:
         super().__init__()
         self.raw_headers = []  # drops those of an empty body
-        self._app = ASGIApp(hub, _anyone, lambda scope: _user_of(Request(scope)))
+        self._app = ASGIApp(Adapter(hub, _anyone, user_of=_user_of), Request)
         self._path = f"/{job_id}/stream"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,7 +94,7 @@ class ProgressResponse(Response):
             await self.background()
 
 
-async def _anyone(scope: Scope, receive: Receive, job_id: str) -> bool:
+async def _anyone(request: Request, job_id: str, owner: str | None) -> bool:
     return True
 
 

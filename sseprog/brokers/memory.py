@@ -4,6 +4,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Final
 
 from sseprog._event import Event
@@ -69,6 +70,11 @@ class MemoryBroker(Broker):
         with self.lock:
             log = self._find(job_id).log
             return log.epoch, log.newest
+
+    def recent(self, limit: int) -> list[Entry]:
+        with self.lock:
+            self._sweep()
+            return [job.log.newest for job in islice(reversed(self._jobs.values()), limit)]
 
     def begin(self, job_id: str, cancelled: Callable[[], None]) -> str:
         with self.lock:

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from sseprog import Hub
-from sseprog._app import ASGIApp
+from sseprog.adapters import Adapter, ASGIApp
 
 from .event_stream import EventStreamParser, Seen, parsed
 
@@ -14,13 +14,14 @@ Message = dict[str, Any]
 Around = Callable[[Callable[[Message], Awaitable[None]]], Callable[[Message], Awaitable[None]]]
 
 
-async def _everybody(scope: object, receive: object, job_id: str) -> bool:
+async def _everybody(request: object, job_id: str, owner: str | None) -> bool:
     return True
 
 
 def app_of(hub: Hub) -> ASGIApp:
     """Return an application that lets everybody see every job."""
-    return ASGIApp(hub, _everybody, lambda scope: None)
+    adapter = Adapter(hub, _everybody, user_of=lambda request: None)
+    return ASGIApp(adapter, lambda scope, receive: scope)
 
 
 class Exchange:

@@ -632,7 +632,7 @@ async def allows(
     passing: tuple[type[Exception], ...] = (),
 ) -> bool:
     access = Access(hub, authorize, user_of=lambda request: request, passing=passing)
-    return await access.allows(user, job_id)
+    return await access.allows_async(user, job_id)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,138 @@
+"""What all adapters do with a request, in threads and in coroutines."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from ._access import Access, Authorize
+from ._http import (
+    NOT_FOUND,
+    NOTHING_LEFT,
+    STREAM_HEADERS,
+    Ask,
+    Incoming,
+    Reply,
+    answer,
+    busy_reply,
+    finish,
+    parse,
+)
+from ._signals import drain_on_signals
+from ._streams import AsyncStream, SyncStream
+from .errors import JobNotFound
+from .hub import Hub, StreamOptions
+
+__all__ = ["Adapter"]
+
+logger = logging.getLogger("sseprog")
+
+S = TypeVar("S", AsyncStream, SyncStream)
+
+_PROBE: Final = 1.0
+"""Seconds between heartbeats where only a write can tell that the client has left."""
+
+
+class Adapter:
+    """Answer requests for a hub's jobs: the routes of protocol.md, section 1.
+
+    ``user_of(request)`` gives the id of the user that a request is from, if there is one, and
+    ``authorize(request, job_id, owner)``, if given, decides who may watch. What they raise is a
+    refusal, and logged; but for exceptions of the kinds in ``passing``, the framework's own
+    answers, which pass through.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        authorize: Authorize | None = None,
+        *,
+        user_of: Callable[[Any], str | None],
+        passing: tuple[type[Exception], ...] = (),
+    ) -> None:
+        if not isinstance(hub, Hub):
+            raise TypeError(f"an adapter takes a Hub, not {type(hub).__name__}")
+        self.hub = hub
+        self._user_of = user_of
+        self._access = Access(hub, authorize, user_of=user_of, passing=passing)
+        self._refused = False
+
+    def answer(self, request: object, incoming: Incoming) -> Reply | SyncStream:
+        """Answer a request in its thread: with a whole reply, or a stream to be sent."""
+        ask = parse(incoming)
+        if isinstance(ask, Reply):
+            return finish(ask, head=incoming.method == "HEAD")
+        allowed = self._has_ticket(ask) or self._access.allows(request, ask.job_id)
+        reply = self._settle(ask, request, incoming, allowed, self.hub.stream, SyncStream)
+        if isinstance(reply, SyncStream) and incoming.limit_writes is not None:
+            incoming.limit_writes(self.hub.settings.send_timeout)
+        return reply
+
+    async def answer_async(self, request: object, incoming: Incoming) -> Reply | AsyncStream:
+        """Answer a request in the event loop; otherwise as `answer`."""
+        ask = parse(incoming)
+        if isinstance(ask, Reply):
+            return finish(ask, head=incoming.method == "HEAD")
+        allowed = self._has_ticket(ask) or await self._access.allows_async(request, ask.job_id)
+        return self._settle(ask, request, incoming, allowed, self.hub.astream, AsyncStream)
+
+    def _settle(
+        self,
+        ask: Ask,
+        request: object,
+        incoming: Incoming,
+        allowed: bool,
+        open_stream: Callable[..., object],
+        kind: type[S],
+    ) -> Reply | S:
+        """Answer what was asked, once it is known whether that is allowed."""
+        if not allowed:
+            return finish(NOT_FOUND, head=ask.head)
+        try:
+            if ask.what != "stream":
+                return finish(answer(self.hub, ask), head=ask.head)
+            drain_on_signals(self.hub)
+            stream = open_stream(ask.job_id, **self._options(ask, request, incoming))
+        except JobNotFound:  # its time to live ended just now
+            return finish(NOT_FOUND, head=ask.head)
+        if not isinstance(stream, kind):
+            self._tell_of_refusal(incoming)
+            return finish(busy_reply(ask), head=ask.head)
+        if stream.subscription.ended:
+            stream.close()
+            return NOTHING_LEFT
+        if ask.head:
+            stream.close()
+            return Reply(200, STREAM_HEADERS)
+        return stream
+
+    def _options(self, ask: Ask, request: object, incoming: Incoming) -> StreamOptions:
+        options = ask.options
+        options["threads"] = incoming.threads
+        options["gone"] = incoming.gone
+        if incoming.threads is not None and incoming.gone is None:
+            options["heartbeat"] = _PROBE
+        if self.hub.settings.max_streams_per_client is not None:
+            options["client"] = self._client(request, incoming)
+        return options
+
+    def _client(self, request: object, incoming: Incoming) -> str:
+        """Name who is asking: the user, else the address, behind proxies that are trusted."""
+        user = self._user_of(request)
+        if user is not None:
+            return f"user {user}"
+        address = self.hub.proxies.client(incoming.peer, incoming.header("x-forwarded-for"))
+        return address and f"address {address}"
+
+    def _has_ticket(self, ask: Ask) -> bool:
+        """Tell whether the request has a ticket, by which one may watch, but not cancel."""
+        return bool(ask.ticket) and self.hub.admits(ask.ticket, ask.job_id)
+
+    def _tell_of_refusal(self, incoming: Incoming) -> None:
+        """Explain, once, a server that can't serve streams; full ones and draining ones can."""
+        if incoming.threads == 0 and not self._refused:
+            self._refused = True
+            logger.warning(
+                "streams are refused, and pages ask for snapshots instead: this server has one "
+                "thread, which a stream would hold. Under gunicorn, use --worker-class gthread "
+                "--threads 16, or gevent"
+            )
