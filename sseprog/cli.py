@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from . import __version__
+from ._watch import watch
 from .errors import MissingExtra
 
 __all__ = ["main"]
@@ -20,6 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     options = _parser().parse_args(arguments)
+    if options.command == "watch":
+        return watch(options.url)
     try:
         return _demo(options)
     except MissingExtra as error:
@@ -52,7 +55,13 @@ def _parser() -> argparse.ArgumentParser:
         prog="sseprog", description="Show the progress of long jobs, live."
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    watching = commands.add_parser(
+        "watch",
+        help="follow a job in the terminal",
+        description="Follow a job until it ends. The exit code is 0 if it completed, else 1.",
+    )
+    watching.add_argument("url", metavar="URL", help="of its stream: http://.../jobs/JOB_ID/stream")
     demo = commands.add_parser(
         "demo",
         help="transcode videos while a page in the browser shows every step",

@@ -18,12 +18,13 @@ from typing import Final
 import uvicorn
 from rich.console import Console
 
+from .._reading import Unreachable, states_at
+from .._terminal import draw
 from ..emitters._ffmpeg.binary import find_ffmpeg, graph_builder
 from ..hub import Hub
 from .app import create_app
 from .guard import is_loopback
 from .studio import LADDER, Studio
-from .terminal import watch
 
 __all__ = ["CannotServe", "serve"]
 
@@ -79,11 +80,16 @@ def serve(
         print("Ctrl-C ends it.", flush=True)
         if video is not None:
             threading.Thread(
-                target=watch, args=(stream, video.name, console, stopping), daemon=True
+                target=_draw, args=(stream, video.name, console, stopping), daemon=True
             ).start()
         if open_browser and _has_screen():
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
         _run(create_app(studio, local=is_loopback(host)), listening)
+
+
+def _draw(stream: str, name: str, console: Console, stopping: threading.Event) -> None:
+    with contextlib.suppress(Unreachable):  # the demo has ended before it began
+        draw(states_at(stream, stopping), name, console)
 
 
 def _run(app: object, listening: socket.socket) -> None:

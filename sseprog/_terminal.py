@@ -1,11 +1,8 @@
-"""The progress of one job in the terminal, from the same stream that the page reads."""
+"""Draw the progress of one job in the terminal."""
 
-import json
-import threading
 from collections.abc import Iterator
 from typing import Any, Final
 
-import httpx
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -13,10 +10,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["watch"]
+__all__ = ["draw"]
 
-_PAUSE: Final = 1.0  # seconds before a new connection
-_TERMINAL: Final = {"complete", "error"}
 _FRAMES_A_SECOND: Final = 8
 _OUTCOMES: Final = {
     "completed": ("✓", "green"),
@@ -26,58 +21,23 @@ _OUTCOMES: Final = {
 }
 
 
-def watch(url: str, name: str, console: Console, stopping: threading.Event) -> None:
-    """Draw the job until it has ended, or ``stopping`` is set.
+def draw(states: Iterator[dict[str, Any]], name: str, console: Console) -> None:
+    """Draw each state of a job as it comes, to the last.
 
     Where the output is no terminal, a line is printed for each stage instead.
     """
     if not console.is_terminal:
-        _print_stages(url, name, console, stopping)
+        _print_stages(states, name, console)
         return
     view = _View(name)
     with Live(view, console=console, refresh_per_second=_FRAMES_A_SECOND):
-        for job in states(url, stopping):
+        for job in states:
             view.job = job
 
 
-def states(url: str, stopping: threading.Event) -> Iterator[dict[str, Any]]:
-    """Yield the ``data`` of each event; after a cut, go on where it was. Ends with the job."""
-    cursor = ""
-    # Not by a proxy that the environment names: the server is in this very process.
-    with httpx.Client(timeout=httpx.Timeout(10.0, read=60.0), trust_env=False) as client:
-        while not stopping.is_set():
-            headers = {"Accept": "text/event-stream"}
-            if cursor:
-                headers["Last-Event-ID"] = cursor
-            try:
-                with client.stream("GET", url, headers=headers) as response:
-                    if response.status_code != httpx.codes.OK:  # 204 and 404: nothing is left
-                        return
-                    for frame in _frames(response.iter_bytes()):
-                        cursor = frame.get("id", cursor)
-                        if "data" in frame:
-                            yield json.loads(frame["data"])
-                        if frame.get("event") in _TERMINAL:
-                            return
-            except httpx.TransportError:  # as a browser does: come back
-                pass
-            stopping.wait(_PAUSE)
-
-
-def _frames(chunks: Iterator[bytes]) -> Iterator[dict[str, str]]:
-    """Split a stream into its frames, each by its fields; comments are left out."""
-    buffer = b""
-    for chunk in chunks:
-        # At LF alone: JSON may hold U+2028, at which str.splitlines() splits as well.
-        *frames, buffer = (buffer + chunk).split(b"\n\n")
-        for frame in frames:
-            lines = (line.partition(": ") for line in frame.decode().split("\n"))
-            yield {field: value for field, _, value in lines if field}
-
-
-def _print_stages(url: str, name: str, console: Console, stopping: threading.Event) -> None:
+def _print_stages(states: Iterator[dict[str, Any]], name: str, console: Console) -> None:
     stage = ""
-    for job in states(url, stopping):
+    for job in states:
         if job["status"] in _OUTCOMES:
             text = job["message"] if job["status"] != "completed" else ""
             console.print(Text(f"{name}: {job['status']} {text}".rstrip()))

@@ -1,0 +1,79 @@
+"""Read a job's states: from a hub of this process, or over HTTP from another's."""
+
+import json
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import httpx
+
+from .hub import Hub
+
+__all__ = ["Unreachable", "states_at", "states_of"]
+
+State = dict[str, Any]
+
+_PAUSE: Final = 1.0  # seconds before a new connection
+_TERMINAL: Final = {"complete", "error"}
+
+
+class Unreachable(Exception):
+    """There is nothing to be read at a URL; the text says why."""
+
+
+def states_at(url: str, stopping: threading.Event) -> Iterator[State]:
+    """Yield the state that each event of the stream at ``url`` carries.
+
+    After a cut, go on where it was. Ends with the job, or once ``stopping`` is set. Raises
+    `Unreachable` for a stream that isn't there, or never was.
+    """
+    cursor = ""
+    reached = False
+    # Streams on this machine are not to be had by a proxy that the environment names.
+    with httpx.Client(timeout=httpx.Timeout(10.0, read=60.0), trust_env=False) as client:
+        while not stopping.is_set():
+            headers = {"Accept": "text/event-stream"}
+            if cursor:
+                headers["Last-Event-ID"] = cursor
+            try:
+                with client.stream("GET", url, headers=headers) as response:
+                    if response.status_code == httpx.codes.NO_CONTENT:
+                        return
+                    if response.status_code != httpx.codes.OK:
+                        raise Unreachable(f"{url} answers {response.status_code}")
+                    reached = True
+                    for frame in _frames(response.iter_bytes()):
+                        cursor = frame.get("id", cursor)
+                        if "data" in frame:
+                            yield json.loads(frame["data"])
+                        if frame.get("event") in _TERMINAL:
+                            return
+            except httpx.TransportError as error:  # as a browser does: come back
+                if not reached:
+                    raise Unreachable(f"{url} can't be reached: {error}") from error
+            stopping.wait(_PAUSE)
+
+
+def states_of(hub: Hub, job_id: str) -> Iterator[State]:
+    """Yield the state that each event of a job carries. Raises `JobNotFound`."""
+    cursor = ""
+    while True:
+        for frame in _frames(hub.stream(job_id, last_event_id=cursor)):
+            cursor = frame.get("id", cursor)
+            if "data" in frame:
+                yield json.loads(frame["data"])
+            if frame.get("event") in _TERMINAL:
+                return
+        time.sleep(_PAUSE)
+
+
+def _frames(chunks: Iterable[bytes]) -> Iterator[dict[str, str]]:
+    """Split a stream into its frames, each by its fields; comments are left out."""
+    buffer = b""
+    for chunk in chunks:
+        # At LF alone: JSON may hold U+2028, at which str.splitlines() splits as well.
+        *frames, buffer = (buffer + chunk).split(b"\n\n")
+        for frame in frames:
+            lines = (line.partition(": ") for line in frame.decode().split("\n"))
+            yield {field: value for field, _, value in lines if field}
