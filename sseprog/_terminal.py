@@ -36,14 +36,16 @@ def draw(states: Iterator[dict[str, Any]], name: str, console: Console) -> None:
 
 
 def _print_stages(states: Iterator[dict[str, Any]], name: str, console: Console) -> None:
-    stage = ""
+    said = ""
     for job in states:
+        what = job["stage"]
         if job["status"] in _OUTCOMES:
-            text = job["message"] if job["status"] != "completed" else ""
-            console.print(Text(f"{name}: {job['status']} {text}".rstrip()))
-        elif job["stage"] != stage:
-            stage = job["stage"]
-            console.print(Text(f"{name}: {stage}"))
+            what = job["status"]
+            if what != "completed":
+                what = f"{what} {job['message']}".rstrip()
+        if what != said:
+            said = what
+            console.print(Text(f"{name}: {what}"))
 
 
 class _View:

@@ -21,11 +21,11 @@ class Tickets:
     """
 
     def __init__(self, secret: str | Sequence[str] | None) -> None:
-        keys: list[object] = [secret] if isinstance(secret, str) else list(secret or ())
-        if not all(isinstance(key, str) and key for key in keys):
+        keys = (secret,) if isinstance(secret, str) else secret or ()
+        if not isinstance(keys, (list, tuple)) or not all(map(_is_key, keys)):
             raise TypeError("secret is a text, or a list of texts of which the first signs")
         self.shared = bool(keys)
-        self._keys = [str(key) for key in keys] or [secrets.token_hex(32)]
+        self._keys = list(keys) or [secrets.token_hex(32)]
 
     def write(self, job_id: str, epoch: str, ttl: float) -> str:
         """Return a ticket for a job's present log, good for ``ttl`` seconds."""
@@ -60,3 +60,7 @@ class Tickets:
             salt="sseprog.ticket",
             signer_kwargs={"digest_method": hashlib.sha256, "key_derivation": "hmac"},
         )
+
+
+def _is_key(key: object) -> bool:
+    return isinstance(key, str) and bool(key)

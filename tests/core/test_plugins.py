@@ -26,6 +26,7 @@ from .event_stream import events
 
 MakeHub = Callable[..., Hub]
 Answer = bool | None
+Allows = Callable[..., Awaitable[bool]]
 
 
 def count_to_two() -> Iterator[Progress]:
@@ -321,7 +322,7 @@ class WrapsInTheOldWay:
 
 @pytest.mark.parametrize("wrapper", [WrapsInTheNewWay, WrapsInTheOldWay])
 async def test_a_hook_wrapper_is_refused_or_opens_no_job(
-    hub: Hub, wrapper: Callable[[], object]
+    hub: Hub, allows: Allows, wrapper: Callable[[], object]
 ) -> None:
     """A wrapper is a generator function; what it returns when it is called is true, always."""
     hub.create("j", owner="7")
@@ -380,7 +381,9 @@ def test_a_name_that_a_plugin_registers_twice_is_refused(hub: Hub) -> None:
         hub.plugins.emitter("count")
 
 
-async def test_a_plugin_that_is_registered_twice_is_refused_and_stays(hub: Hub) -> None:
+async def test_a_plugin_that_is_registered_twice_is_refused_and_stays(
+    hub: Hub, allows: Allows
+) -> None:
     """It may be one that keeps people out."""
     plugin = Deciding(False)
     watching = Watching()
@@ -623,16 +626,24 @@ hub.close()
 # Who may watch
 
 
-async def allows(
-    hub: Hub,
-    user: str | None = None,
-    *,
-    job_id: str = "j",
-    authorize: Any = None,
-    passing: tuple[type[Exception], ...] = (),
-) -> bool:
-    access = Access(hub, authorize, user_of=lambda request: request, passing=passing)
-    return await access.allows_async(user, job_id)
+@pytest.fixture(params=["coroutine", "thread"])
+def allows(request: pytest.FixtureRequest) -> Allows:
+    """Decide as under ASGI, in a coroutine, or as under WSGI, in a thread."""
+
+    async def decide(
+        hub: Hub,
+        user: str | None = None,
+        *,
+        job_id: str = "j",
+        authorize: Any = None,
+        passing: tuple[type[Exception], ...] = (),
+    ) -> bool:
+        access = Access(hub, authorize, user_of=lambda request: request, passing=passing)
+        if request.param == "coroutine":
+            return await access.allows_async(user, job_id)
+        return await asyncio.to_thread(access.allows, user, job_id)
+
+    return decide
 
 
 @pytest.mark.parametrize(
@@ -651,7 +662,12 @@ async def allows(
 )
 @pytest.mark.parametrize("hooks", [[], [None], [None, None]], ids=["no hook", "one", "two"])
 async def test_where_no_plugin_decides_a_job_is_for_its_owner(
-    hub: Hub, owner: str | int | None, user: str | None, allowed: bool, hooks: list[Answer]
+    hub: Hub,
+    allows: Allows,
+    owner: str | int | None,
+    user: str | None,
+    allowed: bool,
+    hooks: list[Answer],
 ) -> None:
     for answer in hooks:
         hub.plugins.register(Deciding(answer))
@@ -674,6 +690,7 @@ async def test_where_no_plugin_decides_a_job_is_for_its_owner(
 )
 async def test_what_a_plugin_decides_goes_before_the_owner(
     hub: Hub,
+    allows: Allows,
     kind: type[Deciding],
     owner: str | None,
     user: str | None,
@@ -701,6 +718,7 @@ async def test_what_a_plugin_decides_goes_before_the_owner(
 @pytest.mark.parametrize("kinds", [[Deciding], [DecidingLater], [Deciding, DecidingLater]])
 async def test_the_latest_plugin_is_asked_first_and_the_first_answer_wins(
     hub: Hub,
+    allows: Allows,
     kinds: list[type[Deciding]],
     answers: list[Answer],
     allowed: bool,
@@ -714,7 +732,7 @@ async def test_the_latest_plugin_is_asked_first_and_the_first_answer_wins(
     assert [len(plugin.asked) for plugin in plugins] == asked
 
 
-async def test_a_plugin_may_ask_to_be_first_or_last(hub: Hub) -> None:
+async def test_a_plugin_may_ask_to_be_first_or_last(hub: Hub, allows: Allows) -> None:
     asked = []
 
     def plugin(name: str, **options: bool) -> ModuleType:
@@ -736,7 +754,7 @@ async def test_a_plugin_may_ask_to_be_first_or_last(hub: Hub) -> None:
 @pytest.mark.parametrize("answer", [True, False])
 @pytest.mark.parametrize("later", [False, True], ids=["sync", "async"])
 async def test_the_applications_own_authorize_decides_alone(
-    hub: Hub, answer: bool, later: bool
+    hub: Hub, allows: Allows, answer: bool, later: bool
 ) -> None:
     plugin = Deciding(not answer)
     hub.plugins.register(plugin)
@@ -754,7 +772,7 @@ async def test_the_applications_own_authorize_decides_alone(
     assert plugin.asked == []
 
 
-async def test_nobody_is_asked_about_a_job_that_is_not_there(hub: Hub) -> None:
+async def test_nobody_is_asked_about_a_job_that_is_not_there(hub: Hub, allows: Allows) -> None:
     plugin = Deciding(True)
     hub.plugins.register(plugin)
     assert await allows(hub, job_id="unknown") is False
@@ -767,7 +785,7 @@ class Refused(Exception):
 
 @pytest.mark.parametrize("later", [False, True], ids=["sync", "async"])
 async def test_a_plugin_that_raises_refuses_and_is_logged(
-    hub: Hub, caplog: pytest.LogCaptureFixture, later: bool
+    hub: Hub, allows: Allows, caplog: pytest.LogCaptureFixture, later: bool
 ) -> None:
     @hookimpl
     def fail() -> None:
@@ -805,7 +823,8 @@ async def test_a_plugin_that_is_not_async_may_take_its_time(hub: Hub) -> None:
     hub.plugins.register(module_of("sync", sseprog_authorize=wait_for_database))
     hub.plugins.register(module_of("async", sseprog_authorize=stay_in_the_loop))
     hub.create("j")
-    assert await allows(hub) is True
+    access = Access(hub, None, user_of=lambda request: None, passing=())
+    assert await access.allows_async(None, "j") is True
     assert threads[0] is threading.current_thread()
     assert threads[1] is not threading.current_thread()
 
@@ -822,13 +841,15 @@ async def test_a_plugin_that_is_not_async_may_take_its_time(hub: Hub) -> None:
     ],
     ids=["none", "request", "job_id", "owner", "two", "another order"],
 )
-async def test_a_hook_takes_the_arguments_that_it_wants(hub: Hub, take: Any) -> None:
+async def test_a_hook_takes_the_arguments_that_it_wants(
+    hub: Hub, allows: Allows, take: Any
+) -> None:
     hub.plugins.register(module_of("modest", sseprog_authorize=hookimpl(take)))
     hub.create("j", owner="7")
     assert await allows(hub, "8") is True
 
 
-async def test_a_hook_may_be_of_any_name_that_says_which_it_is(hub: Hub) -> None:
+async def test_a_hook_may_be_of_any_name_that_says_which_it_is(hub: Hub, allows: Allows) -> None:
     class Plugin:
         @hookimpl(specname="sseprog_authorize")
         def only_in_the_office(self, request: object) -> bool:
