@@ -31,6 +31,15 @@ S = TypeVar("S", AsyncStream, SyncStream)
 _PROBE: Final = 1.0
 """Seconds between heartbeats where only a write can tell that the client has left."""
 
+_ONE_THREAD: Final = (
+    "streams are refused, and pages ask for snapshots instead: this server has one thread, which a "
+    "stream would hold. Under gunicorn, use --worker-class gthread --threads 16, or gevent"
+)
+_NOT_SHARED: Final = (
+    "this server has several processes, but the broker keeps jobs in one: whoever asks another "
+    "finds none. Use one worker with many threads, or a broker that processes share"
+)
+
 
 class Adapter:
     """Answer requests for a hub's jobs: the routes of protocol.md, section 1.
@@ -54,13 +63,15 @@ class Adapter:
         self.hub = hub
         self._user_of = user_of
         self._access = Access(hub, authorize, user_of=user_of, passing=passing)
-        self._refused = False
+        self._warned: set[str] = set()
 
     def answer(self, request: object, incoming: Incoming) -> Reply | SyncStream:
         """Answer a request in its thread: with a whole reply, or a stream to be sent."""
         ask = parse(incoming)
         if isinstance(ask, Reply):
             return finish(ask, head=incoming.method == "HEAD")
+        if incoming.processes and not self.hub.broker.shared:
+            self._warn_once(_NOT_SHARED)
         allowed = self._has_ticket(ask) or self._access.allows(request, ask.job_id)
         reply = self._settle(ask, request, incoming, allowed, self.hub.stream, SyncStream)
         if isinstance(reply, SyncStream) and incoming.limit_writes is not None:
@@ -95,7 +106,8 @@ class Adapter:
         except JobNotFound:  # its time to live ended just now
             return finish(NOT_FOUND, head=ask.head)
         if not isinstance(stream, kind):
-            self._tell_of_refusal(incoming)
+            if incoming.threads == 0:  # not full, nor draining: unable
+                self._warn_once(_ONE_THREAD)
             return finish(busy_reply(ask), head=ask.head)
         if stream.subscription.ended:
             stream.close()
@@ -109,6 +121,7 @@ class Adapter:
         options = ask.options
         options["threads"] = incoming.threads
         options["gone"] = incoming.gone
+        options["stopping"] = incoming.stopping
         if incoming.threads is not None and incoming.gone is None:
             options["heartbeat"] = _PROBE
         if self.hub.settings.max_streams_per_client is not None:
@@ -127,12 +140,7 @@ class Adapter:
         """Tell whether the request has a ticket, by which one may watch, but not cancel."""
         return bool(ask.ticket) and self.hub.admits(ask.ticket, ask.job_id)
 
-    def _tell_of_refusal(self, incoming: Incoming) -> None:
-        """Explain, once, a server that can't serve streams; full ones and draining ones can."""
-        if incoming.threads == 0 and not self._refused:
-            self._refused = True
-            logger.warning(
-                "streams are refused, and pages ask for snapshots instead: this server has one "
-                "thread, which a stream would hold. Under gunicorn, use --worker-class gthread "
-                "--threads 16, or gevent"
-            )
+    def _warn_once(self, text: str) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            logger.warning(text)

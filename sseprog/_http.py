@@ -52,8 +52,10 @@ class Incoming(NamedTuple):
 
     ``path`` is below the mount, decoded; ``query`` as in the URL; ``header`` looks one up by its
     lower-case name; ``peer`` is the address of the other end, or ``""``. The rest is for servers
-    that give each request a thread: ``threads`` is how many of them streams may hold, ``gone``
-    tells whether the client has left, ``limit_writes`` sets how many seconds a write may take.
+    that give each request a thread: ``threads`` is how many of them streams may hold,
+    ``processes`` tells whether there are other processes of the application, ``gone`` whether the
+    client has left, ``stopping`` whether the server waits for its streams to end;
+    ``limit_writes`` sets how many seconds a write may take.
     """
 
     method: str
@@ -62,7 +64,9 @@ class Incoming(NamedTuple):
     header: Callable[[str], str | None]
     peer: str = ""
     threads: int | None = None
+    processes: bool = False
     gone: Callable[[], bool] | None = None
+    stopping: Callable[[], bool] | None = None
     limit_writes: Callable[[float | None], None] | None = None
 
 

@@ -91,8 +91,8 @@ class AsyncStream(AsyncIterator[bytes]):
 class SyncStream(Iterator[bytes]):
     """The driver for threads. `close` ends it, also while another thread waits in it."""
 
-    __slots__ = ("__weakref__", "_gone", "_grown", "_hub", "_job_id", "client", "closed",
-                 "subscription")  # fmt: skip
+    __slots__ = ("__weakref__", "_gone", "_grown", "_hub", "_job_id", "_stopping", "client",
+                 "closed", "subscription")  # fmt: skip
 
     def __init__(self, hub: "Hub", job_id: str, options: "StreamOptions") -> None:
         self.closed = True  # for __del__, should the next lines raise
@@ -100,6 +100,7 @@ class SyncStream(Iterator[bytes]):
         self._job_id = job_id
         self.client = options.get("client", "")
         self._gone = options.get("gone")
+        self._stopping = options.get("stopping")
         self._grown = threading.Event()
         cursor = Cursor.parse(options.get("last_event_id", ""))
         log = hub.broker.watch(job_id, self._grown.set)
@@ -124,10 +125,12 @@ class SyncStream(Iterator[bytes]):
         raise StopIteration
 
     def _wait(self, seconds: float) -> None:
-        """Wait until the log has grown; in slices, to see whether the client has left."""
-        if self._gone is None:
-            self._grown.wait(min(seconds, threading.TIMEOUT_MAX))
-        elif not self._grown.wait(min(seconds, _SLICE)) and self._gone():
+        """Wait until the log has grown; in slices, to see whether either end has given up."""
+        sliced = self._gone is not None or self._stopping is not None
+        grown = self._grown.wait(min(seconds, _SLICE if sliced else threading.TIMEOUT_MAX))
+        if self._stopping is not None and self._stopping():
+            self._hub.drain()
+        if not grown and self._gone is not None and self._gone():
             self.close()
 
     def advance(self) -> None:

@@ -26,7 +26,9 @@ def incoming_of(environ: Mapping[str, Any], path: str) -> Incoming:
         value: str | None = environ.get(f"HTTP_{name.upper().replace('-', '_')}")
         return value
 
+    server = environ.get("SERVER_SOFTWARE", "")
     connection = _connection(environ)
+    worker = _gunicorn_worker()
     return Incoming(
         environ["REQUEST_METHOD"],
         path,
@@ -34,7 +36,11 @@ def incoming_of(environ: Mapping[str, Any], path: str) -> Incoming:
         header,
         peer=environ.get("REMOTE_ADDR", ""),
         threads=_threads(environ),
+        # wsgiref says so whatever there is.
+        processes=bool(environ.get("wsgi.multiprocess")) and "WSGIServer" not in server,
         gone=None if connection is None else _gone(connection),
+        # Also where its signal handler is out of reach, as with --preload, and with --max-requests.
+        stopping=None if worker is None else lambda: not worker.alive,
         limit_writes=getattr(environ.get("gunicorn.socket"), "settimeout", None),
     )
 
@@ -52,14 +58,19 @@ def _threads(environ: Mapping[str, Any]) -> int | None:
     return UNKNOWN if total is None else max(total - 2, total // 2)
 
 
-def _gunicorn_threads() -> int | None:
-    """Ask the worker of this process, whose method is the server's signal handler."""
+def _gunicorn_worker() -> Any:
+    """Return the worker that this process is, whose method is the server's signal handler."""
     worker = getattr(handler_of_server(signal.SIGTERM), "__self__", None)
-    settings = getattr(worker, "cfg", None)
-    if settings is None or not type(worker).__module__.startswith("gunicorn."):
+    return worker if type(worker).__module__.startswith("gunicorn.") else None
+
+
+def _gunicorn_threads() -> int | None:
+    worker = _gunicorn_worker()
+    if worker is None:
         return None
-    threads = settings.threads if "gthread" in type(worker).__module__ else None
-    return int(threads or settings.worker_connections)
+    if type(worker).__module__ == "gunicorn.workers.gthread":
+        return int(worker.cfg.threads)
+    return int(worker.cfg.worker_connections)
 
 
 def _waitress_threads(environ: Mapping[str, Any]) -> int | None:

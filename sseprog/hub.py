@@ -58,6 +58,8 @@ class StreamOptions(TypedDict, total=False):
     """Streams of this process up to which there is room, where ``max_streams`` says nothing."""
     gone: Callable[[], bool] | None
     """For `Hub.stream`: tells whether the client has left; asked twice a second."""
+    stopping: Callable[[], bool] | None
+    """The same of the server: if it waits for its streams to end, all of the hub's are ended."""
 
 
 class Hub:

@@ -2,6 +2,7 @@
 
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -175,6 +176,49 @@ def test_a_write_takes_no_longer_than_the_setting(make_hub: MakeHub, pair: Pair)
     assert isinstance(stream, SyncStream)
     assert server.gettimeout() == 7
     stream.close()
+
+
+# Servers that stop
+
+
+@pytest.mark.parametrize("quiet", [True, False], ids=["quiet", "busy"])
+def test_a_server_that_waits_for_its_streams_need_not_wait(make_hub: MakeHub, quiet: bool) -> None:
+    hub = make_hub(throttle=0)
+    adapter = adapter_of(hub)
+    stops = threading.Event()
+    with hub.job("j") as job:
+        incoming = get("/j/stream")._replace(threads=9, stopping=stops.is_set, gone=bool)
+        stream, other = (adapter.answer(None, incoming) for _ in range(2))
+        assert isinstance(stream, SyncStream)
+        assert isinstance(other, SyncStream)
+        next(stream)
+        stops.set()
+        if not quiet:
+            job.update(5)
+        rest = b"".join(stream)
+        assert rest.startswith(b"retry: ") is quiet
+        assert b"retry: " in rest
+        assert b"retry: " in b"".join(other), "all streams of the hub are ended"
+        assert isinstance(adapter.answer(None, incoming), Reply), "and no other is begun"
+
+
+@pytest.mark.parametrize(
+    ("given", "warns"),
+    [
+        (environ(wsgi__multiprocess=True), True),
+        (environ(wsgi__multiprocess=False), False),
+        (environ(wsgi__multiprocess=True, SERVER_SOFTWARE="WSGIServer/0.2"), False),
+    ],
+)
+def test_several_processes_without_a_shared_broker_are_told(
+    hub: Hub, caplog: pytest.LogCaptureFixture, given: dict[str, Any], warns: bool
+) -> None:
+    hub.create("j")
+    adapter = adapter_of(hub)
+    for _ in range(2):
+        adapter.answer(None, incoming_of(given, "/j"))
+    told = [record for record in caplog.records if "several processes" in record.getMessage()]
+    assert len(told) == warns
 
 
 # Whom a request is from
