@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = {"sseprog", "sseprog_starlette"}
+PACKAGES = {"sseprog", "sseprog_starlette", "sseprog_flask", "sseprog_django"}
 
 
 def build(source: Path, target: str, into: Path) -> Path:
