@@ -156,9 +156,16 @@ hub.create("waiting")
 """
 
 
+FLASK = ("flask", "--app", "served", "sseprog")
+
+
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    arguments = [sys.executable, "-m", *command]
+    return subprocess.run(arguments, cwd=folder, capture_output=True, text=True, timeout=30)
+
+
 def flask(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "flask", "--app", "served", "sseprog", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=30)
+    return run(folder, *FLASK, *arguments)
 
 
 @pytest.fixture
@@ -187,8 +194,9 @@ def test_a_job_that_is_not_there_is_explained(folder: Path) -> None:
     assert "there is no job 'nope'; jobs of memory:// are seen in their own process" in ran.stderr
 
 
+@pytest.mark.parametrize("command", [FLASK, ("sseprog.cli",)], ids=["flask", "sseprog"])
 def test_a_command_follows_a_job_of_another_process(
-    app: Flask, serve: Serve, folder: Path, eventually: Any
+    app: Flask, serve: Serve, folder: Path, eventually: Any, command: tuple[str, ...]
 ) -> None:
     hub = SSEProg(app, Hub(throttle=0)).hub
     hub.create("far")
@@ -201,10 +209,28 @@ def test_a_command_follows_a_job_of_another_process(
 
     working = threading.Thread(target=work)
     working.start()
-    ran = flask(folder, "watch", f"http://127.0.0.1:{serve(app)}/jobs/far/stream")
+    ran = run(folder, *command, "watch", f"http://127.0.0.1:{serve(app)}/jobs/far/stream")
     working.join()
     assert ran.returncode == 1
     assert ran.stdout.splitlines()[-2:] == ["far: half", "far: failed The job failed."]
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("http://127.0.0.1:{port}/jobs/nope/stream", "answers 404"),
+        ("http://127.0.0.1:1/jobs/nope/stream", "can't be reached"),
+        ("nope", "is not the URL of a stream"),
+    ],
+)
+def test_a_url_that_leads_to_no_job_is_explained(
+    app: Flask, serve: Serve, folder: Path, url: str, text: str
+) -> None:
+    SSEProg(app)
+    ran = run(folder, "sseprog.cli", "watch", url.format(port=serve(app)))
+    assert ran.returncode == 2
+    assert text in ran.stderr
+    assert "Traceback" not in ran.stderr
 
 
 def test_an_event_is_json_of_the_state(app: Flask) -> None:
