@@ -19,6 +19,7 @@ PACKAGES = {
     "ffmpeg": "ffmpeg",
     "node": "nodejs",
     "npm": "npm",
+    "pg_ctlcluster": "postgresql",
     "ps": "procps",
 }
 
