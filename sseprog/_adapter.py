@@ -67,16 +67,8 @@ class Adapter:
 
     def answer(self, request: object, incoming: Incoming) -> Reply | SyncStream:
         """Answer a request in its thread: with a whole reply, or a stream to be sent."""
-        ask = parse(incoming)
-        if isinstance(ask, Reply):
-            return finish(ask, head=incoming.method == "HEAD")
-        if incoming.processes and not self.hub.broker.shared:
-            self._warn_once(_NOT_SHARED)
-        allowed = self._has_ticket(ask) or self._access.allows(request, ask.job_id)
-        reply = self._settle(ask, request, incoming, allowed, self.hub.stream, SyncStream)
-        if isinstance(reply, SyncStream) and incoming.limit_writes is not None:
-            incoming.limit_writes(self.hub.settings.send_timeout)
-        return reply
+        ask = self.decide(request, incoming)
+        return ask if isinstance(ask, Reply) else self.open(ask)
 
     async def answer_async(self, request: object, incoming: Incoming) -> Reply | AsyncStream:
         """Answer a request in the event loop; otherwise as `answer`."""
@@ -84,29 +76,53 @@ class Adapter:
         if isinstance(ask, Reply):
             return finish(ask, head=incoming.method == "HEAD")
         allowed = self._has_ticket(ask) or await self._access.allows_async(request, ask.job_id)
-        return self._settle(ask, request, incoming, allowed, self.hub.astream, AsyncStream)
+        settled = self._settle(ask, request, incoming, allowed)
+        return settled if isinstance(settled, Reply) else self.open_async(settled)
 
-    def _settle(
-        self,
-        ask: Ask,
-        request: object,
-        incoming: Incoming,
-        allowed: bool,
-        open_stream: Callable[..., object],
-        kind: type[S],
-    ) -> Reply | S:
-        """Answer what was asked, once it is known whether that is allowed."""
+    def decide(self, request: object, incoming: Incoming) -> Reply | Ask:
+        """Answer a request in its thread; return what it asks for if that is a stream it may see.
+
+        For frameworks that decide in a thread and stream in an event loop.
+        """
+        ask = parse(incoming)
+        if isinstance(ask, Reply):
+            return finish(ask, head=incoming.method == "HEAD")
+        if incoming.processes and not self.hub.broker.shared:
+            self._warn_once(_NOT_SHARED)
+        allowed = self._has_ticket(ask) or self._access.allows(request, ask.job_id)
+        return self._settle(ask, request, incoming, allowed)
+
+    def open(self, ask: Ask) -> Reply | SyncStream:
+        """Open the stream that `decide` has allowed, or return the reply that stands for it."""
+        reply = self._open(ask, self.hub.stream, SyncStream)
+        if isinstance(reply, SyncStream) and ask.incoming.limit_writes is not None:
+            ask.incoming.limit_writes(self.hub.settings.send_timeout)
+        return reply
+
+    def open_async(self, ask: Ask) -> Reply | AsyncStream:
+        """Do the same in the event loop."""
+        return self._open(ask, self.hub.astream, AsyncStream)
+
+    def _settle(self, ask: Ask, request: object, incoming: Incoming, allowed: bool) -> Reply | Ask:
+        """Answer what was asked, once it is known whether that is allowed; leave streams."""
         if not allowed:
             return finish(NOT_FOUND, head=ask.head)
+        if ask.what == "stream":
+            self._add_options(ask.options, request, incoming)
+            return ask
         try:
-            if ask.what != "stream":
-                return finish(answer(self.hub, ask), head=ask.head)
-            drain_on_signals(self.hub)
-            stream = open_stream(ask.job_id, **self._options(ask, request, incoming))
+            return finish(answer(self.hub, ask), head=ask.head)
         except JobNotFound:  # its time to live ended just now
             return finish(NOT_FOUND, head=ask.head)
+
+    def _open(self, ask: Ask, open_stream: Callable[..., object], kind: type[S]) -> Reply | S:
+        drain_on_signals(self.hub)
+        try:
+            stream = open_stream(ask.job_id, **ask.options)
+        except JobNotFound:
+            return finish(NOT_FOUND, head=ask.head)
         if not isinstance(stream, kind):
-            if incoming.threads == 0:  # not full, nor draining: unable
+            if ask.incoming.threads == 0:  # not full, nor draining: unable
                 self._warn_once(_ONE_THREAD)
             return finish(busy_reply(ask), head=ask.head)
         if stream.subscription.ended:
@@ -117,8 +133,7 @@ class Adapter:
             return Reply(200, STREAM_HEADERS)
         return stream
 
-    def _options(self, ask: Ask, request: object, incoming: Incoming) -> StreamOptions:
-        options = ask.options
+    def _add_options(self, options: StreamOptions, request: object, incoming: Incoming) -> None:
         options["threads"] = incoming.threads
         options["gone"] = incoming.gone
         options["stopping"] = incoming.stopping
@@ -126,7 +141,6 @@ class Adapter:
             options["heartbeat"] = _PROBE
         if self.hub.settings.max_streams_per_client is not None:
             options["client"] = self._client(request, incoming)
-        return options
 
     def _client(self, request: object, incoming: Incoming) -> str:
         """Name who is asking: the user, else the address, behind proxies that are trusted."""

@@ -84,14 +84,18 @@ class Ask(NamedTuple):
     what: Literal["stream", "snapshot", "cancel"]
     job_id: str
     options: "StreamOptions"
-    header: Callable[[str], str | None]
-    head: bool
     ticket: str
+    incoming: Incoming
+
+    @property
+    def head(self) -> bool:
+        """Tell whether the answer is to have no body."""
+        return self.incoming.method == "HEAD"
 
     @property
     def takes_events(self) -> bool:
         """Tell whether the client is an ``EventSource``, or says that it reads as one."""
-        return "text/event-stream" in (self.header("accept") or "").lower()
+        return "text/event-stream" in (self.incoming.header("accept") or "").lower()
 
 
 def parse(incoming: Incoming) -> Ask | Reply:
@@ -120,7 +124,7 @@ def parse(incoming: Incoming) -> Ask | Reply:
     except ValueError as error:
         return _error(400, str(error))
     ticket = asked.get("ticket", "")
-    return Ask(what, job_id, options, header, head=method == "HEAD", ticket=ticket)
+    return Ask(what, job_id, options, ticket, incoming)
 
 
 def answer(hub: "Hub", ask: Ask) -> Reply:
@@ -134,7 +138,7 @@ def answer(hub: "Hub", ask: Ask) -> Reply:
     epoch, newest = hub.broker.newest(ask.job_id)
     tag = f'"{epoch}-{newest.seq}"'
     headers: Headers = (("ETag", tag), ("Cache-Control", "private, no-cache"))
-    if _matches(ask.header("if-none-match"), tag):
+    if _matches(ask.incoming.header("if-none-match"), tag):
         return Reply(304, headers)
     return Reply(200, (_JSON, _NOSNIFF, *headers), newest.data)
 

@@ -8,7 +8,7 @@ one with `STREAM_HEADERS`, and closed. `incoming_of` reads an `Incoming` out of 
 from ._access import Authorize
 from ._adapter import Adapter
 from ._app import ASGIApp
-from ._http import STREAM_HEADERS, Incoming, Reply
+from ._http import STREAM_HEADERS, Ask, Incoming, Reply
 from ._signals import drain_on_signals
 from ._streams import AsyncStream, SyncStream
 from ._wsgi import incoming_of
@@ -17,6 +17,7 @@ __all__ = [
     "STREAM_HEADERS",
     "ASGIApp",
     "Adapter",
+    "Ask",
     "AsyncStream",
     "Authorize",
     "Incoming",
