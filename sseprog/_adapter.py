@@ -95,8 +95,8 @@ class Adapter:
     def open(self, ask: Ask) -> Reply | SyncStream:
         """Open the stream that `decide` has allowed, or return the reply that stands for it."""
         reply = self._open(ask, self.hub.stream, SyncStream)
-        if isinstance(reply, SyncStream) and ask.incoming.limit_writes is not None:
-            ask.incoming.limit_writes(self.hub.settings.send_timeout)
+        if isinstance(reply, SyncStream) and ask.incoming.connection is not None:
+            ask.incoming.connection.limit_writes(self.hub.settings.send_timeout)
         return reply
 
     def open_async(self, ask: Ask) -> Reply | AsyncStream:
@@ -135,9 +135,8 @@ class Adapter:
 
     def _add_options(self, options: StreamOptions, request: object, incoming: Incoming) -> None:
         options["threads"] = incoming.threads
-        options["gone"] = incoming.gone
-        options["stopping"] = incoming.stopping
-        if incoming.threads is not None and incoming.gone is None:
+        options["connection"] = incoming.connection
+        if incoming.connection is not None and not incoming.connection.tells:
             options["heartbeat"] = _PROBE
         if self.hub.settings.max_streams_per_client is not None:
             options["client"] = self._client(request, incoming)

@@ -28,11 +28,17 @@ Send = Callable[[Message], Awaitable[None]]
 logger = logging.getLogger("sseprog")
 
 
-async def serve_stream(stream: "AsyncStream", receive: Receive, send: Send) -> None:
-    """Serve ``stream`` until it ends or the client leaves, and close it."""
+async def serve_stream(
+    stream: "AsyncStream", receive: Receive, send: Send, *, start: Message | None = None
+) -> None:
+    """Serve ``stream`` until it ends or the client leaves, and close it.
+
+    ``start`` is the message to begin with, where a framework has made one, with more headers.
+    """
+    start = start or start_message(200, STREAM_HEADERS)
     try:
         async with asyncio.timeout(stream.hub.settings.send_timeout):
-            steps = await _send_and_tell(send, start_message(200, STREAM_HEADERS))
+            steps = await _send_and_tell(send, start)
             first = await anext(stream)
             more = not stream.subscription.ended
             steps = await _send_and_tell(send, body_message(first, more=more)) and steps

@@ -15,6 +15,7 @@ from .errors import JobEnded
 from .progress import check_job_id
 
 if TYPE_CHECKING:
+    from ._connection import Connection
     from .hub import Hub, StreamOptions
 
 __all__ = [
@@ -53,9 +54,8 @@ class Incoming(NamedTuple):
     ``path`` is below the mount, decoded; ``query`` as in the URL; ``header`` looks one up by its
     lower-case name; ``peer`` is the address of the other end, or ``""``. The rest is for servers
     that give each request a thread: ``threads`` is how many of them streams may hold,
-    ``processes`` tells whether there are other processes of the application, ``gone`` whether the
-    client has left, ``stopping`` whether the server waits for its streams to end;
-    ``limit_writes`` sets how many seconds a write may take.
+    ``processes`` tells whether there are other processes of the application, and ``connection``
+    is what a stream may ask of its own.
     """
 
     method: str
@@ -65,9 +65,7 @@ class Incoming(NamedTuple):
     peer: str = ""
     threads: int | None = None
     processes: bool = False
-    gone: Callable[[], bool] | None = None
-    stopping: Callable[[], bool] | None = None
-    limit_writes: Callable[[float | None], None] | None = None
+    connection: "Connection | None" = None
 
 
 class Reply(NamedTuple):

@@ -54,12 +54,28 @@ def handler_of_server(number: signal.Signals) -> object:
 def _chain(number: signal.Signals, previous: "signal._HANDLER") -> None:
     def handle(received: int, frame: FrameType | None) -> None:
         for hub in list(_hubs):
-            # In a thread, which may wait for locks that this one holds. Of the lowest kind: what
-            # threading.Thread does besides takes a lock itself. (gevent makes it a greenlet.)
-            _thread.start_new_thread(hub.drain, ())
+            # Never here, where this thread may hold a lock in the middle of a statement.
+            if not _drain_in_loop(hub):
+                # Of the lowest kind of thread: what threading.Thread does besides takes a lock
+                # itself. (gevent makes it a greenlet.)
+                _thread.start_new_thread(hub.drain, ())
         if callable(previous):
             previous(received, frame)
 
     signal.signal(number, handle)
     _chained[number] = (handle, previous)
     logger.debug("chained a handler for %s", number.name)
+
+
+def _drain_in_loop(hub: "Hub") -> bool:
+    """Drain in the loop's next turn, ahead of what the server is about to do in it.
+
+    daphne cancels all requests there: from a thread we came too late.
+    """
+    for loop in list(hub._pumps):
+        try:
+            loop.call_soon_threadsafe(hub.drain)
+        except RuntimeError:  # it is closed
+            continue
+        return True
+    return False

@@ -91,16 +91,15 @@ class AsyncStream(AsyncIterator[bytes]):
 class SyncStream(Iterator[bytes]):
     """The driver for threads. `close` ends it, also while another thread waits in it."""
 
-    __slots__ = ("__weakref__", "_gone", "_grown", "_hub", "_job_id", "_stopping", "client",
-                 "closed", "subscription")  # fmt: skip
+    __slots__ = ("__weakref__", "_connection", "_grown", "_hub", "_job_id", "client", "closed",
+                 "subscription")  # fmt: skip
 
     def __init__(self, hub: "Hub", job_id: str, options: "StreamOptions") -> None:
         self.closed = True  # for __del__, should the next lines raise
         self._hub = hub
         self._job_id = job_id
         self.client = options.get("client", "")
-        self._gone = options.get("gone")
-        self._stopping = options.get("stopping")
+        self._connection = options.get("connection")
         self._grown = threading.Event()
         cursor = Cursor.parse(options.get("last_event_id", ""))
         log = hub.broker.watch(job_id, self._grown.set)
@@ -119,6 +118,8 @@ class SyncStream(Iterator[bytes]):
             if chunk:
                 return chunk
             if self.subscription.ended:
+                if self._connection is not None and self._hub.draining:
+                    self._connection.hang_up()
                 break
             self._wait(self.subscription.deadline - now)
         self.close()
@@ -126,11 +127,14 @@ class SyncStream(Iterator[bytes]):
 
     def _wait(self, seconds: float) -> None:
         """Wait until the log has grown; in slices, to see whether either end has given up."""
-        sliced = self._gone is not None or self._stopping is not None
-        grown = self._grown.wait(min(seconds, _SLICE if sliced else threading.TIMEOUT_MAX))
-        if self._stopping is not None and self._stopping():
+        connection = self._connection
+        if connection is None:
+            self._grown.wait(min(seconds, threading.TIMEOUT_MAX))
+            return
+        grown = self._grown.wait(min(seconds, _SLICE))
+        if connection.stopping():
             self._hub.drain()
-        if not grown and self._gone is not None and self._gone():
+        elif not grown and connection.gone():
             self.close()
 
     def advance(self) -> None:

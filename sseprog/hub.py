@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 from ._ending import CANCELLED, INTERRUPTED, state_of
 from ._event import Cursor, Event
@@ -32,6 +32,9 @@ from .errors import JobEnded, JobNotFound
 from .job import Job
 from .plugins import Plugins
 from .progress import Progress, check_job_id
+
+if TYPE_CHECKING:
+    from ._connection import Connection
 
 __all__ = ["Hub", "StreamOptions"]
 
@@ -56,10 +59,8 @@ class StreamOptions(TypedDict, total=False):
     """Whom the stream counts for under ``max_streams_per_client``; none or "" is nobody."""
     threads: int | None
     """Streams of this process up to which there is room, where ``max_streams`` says nothing."""
-    gone: Callable[[], bool] | None
-    """For `Hub.stream`: tells whether the client has left; asked twice a second."""
-    stopping: Callable[[], bool] | None
-    """The same of the server: if it waits for its streams to end, all of the hub's are ended."""
+    connection: "Connection | None"
+    """For `Hub.stream`: the client's, asked twice a second whether either end has given up."""
 
 
 class Hub:
@@ -270,6 +271,11 @@ class Hub:
         return not self._draining and self._places.free(client, threads)
 
     # What follows is for the package's other parts.
+
+    @property
+    def draining(self) -> bool:
+        """Whether `drain` was called."""
+        return self._draining
 
     @property
     def streams(self) -> int:

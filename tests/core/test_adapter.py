@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sseprog import Hub, JobNotFound
+from sseprog._connection import Connection
 from sseprog._proxies import Proxies
 from sseprog._streams import SyncStream
 from sseprog.adapters import Adapter, Incoming, Reply, incoming_of
@@ -182,12 +183,16 @@ def test_a_write_takes_no_longer_than_the_setting(make_hub: MakeHub, pair: Pair)
 
 
 @pytest.mark.parametrize("quiet", [True, False], ids=["quiet", "busy"])
-def test_a_server_that_waits_for_its_streams_need_not_wait(make_hub: MakeHub, quiet: bool) -> None:
+def test_a_server_that_waits_for_its_streams_need_not_wait(
+    make_hub: MakeHub, monkeypatch: pytest.MonkeyPatch, quiet: bool
+) -> None:
     hub = make_hub(throttle=0)
     adapter = adapter_of(hub)
     stops = threading.Event()
     with hub.job("j") as job:
-        incoming = get("/j/stream")._replace(threads=9, stopping=stops.is_set, gone=bool)
+        connection = Connection({})
+        monkeypatch.setattr(connection, "stopping", stops.is_set)
+        incoming = get("/j/stream")._replace(connection=connection)
         stream, other = (adapter.answer(None, incoming) for _ in range(2))
         assert isinstance(stream, SyncStream)
         assert isinstance(other, SyncStream)

@@ -1,0 +1,85 @@
+"""A request's connection, as far as a WSGI server gives a way to it, and to its worker."""
+
+import select
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from ._signals import handler_of_server
+
+__all__ = ["Connection", "gunicorn_worker", "waitress_channel"]
+
+# Linux and FreeBSD; the others tell of a half-closed connection with POLLHUP at best.
+_HANG_UP: Final = getattr(select, "POLLRDHUP", 0)
+
+
+class Connection:
+    """What a stream in a thread asks while it waits, and does to a connection of its own."""
+
+    def __init__(self, environ: Mapping[str, Any]) -> None:
+        # gunicorn's is blocking, or gevent's; the other servers' are their event loop's.
+        self._own: socket.socket | None = environ.get("gunicorn.socket")
+        self._socket: socket.socket | None = (
+            self._own
+            or environ.get("werkzeug.socket")
+            or getattr(waitress_channel(environ), "socket", None)
+        )
+        self._worker = gunicorn_worker()
+
+    @property
+    def tells(self) -> bool:
+        """Whether it knows that the client has left, before a write fails."""
+        return self._socket is not None
+
+    def gone(self) -> bool:
+        """Ask the kernel whether the other end has closed; reading is the server's business."""
+        if self._socket is None:
+            return False
+        number = self._socket.fileno()
+        if number < 0:
+            return True
+        asking = _poll()
+        asking.register(number, _HANG_UP)
+        return bool(asking.poll(0))
+
+    def stopping(self) -> bool:
+        """Tell whether the worker waits for its streams to end.
+
+        Its signal handler is out of reach with ``--preload``, and not called with
+        ``--max-requests``.
+        """
+        return self._worker is not None and not self._worker.alive
+
+    def limit_writes(self, seconds: float | None) -> None:
+        """Let a write take so long at most."""
+        if self._own is not None:
+            self._own.settimeout(seconds)
+
+    def hang_up(self) -> None:
+        """Read no other request: a worker that stops would wait for one (gunicorn: 2 s)."""
+        if self._own is not None:
+            with suppress(OSError):  # the client was faster
+                self._own.shutdown(socket.SHUT_RD)
+
+
+def gunicorn_worker() -> Any:
+    """Return the worker that this process is, whose method is the server's signal handler."""
+    worker = getattr(handler_of_server(signal.SIGTERM), "__self__", None)
+    return worker if type(worker).__module__.startswith("gunicorn.") else None
+
+
+def waitress_channel(environ: Mapping[str, Any]) -> Any:
+    """Return waitress's side of the connection, whose method it gives to applications."""
+    return getattr(environ.get("waitress.client_disconnected"), "__self__", None)
+
+
+def _poll() -> "select.poll":
+    """Return a real poll object: gevent's stand-in knows nothing of a hang-up."""
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is not None and monkey.is_module_patched("select"):
+        original: type[select.poll] = monkey.get_original("select", "poll")
+        return original()
+    return select.poll()
