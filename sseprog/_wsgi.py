@@ -28,8 +28,8 @@ def incoming_of(environ: Mapping[str, Any], path: str) -> Incoming:
         header,
         peer=environ.get("REMOTE_ADDR", ""),
         threads=_threads(environ),
-        # wsgiref says so whatever there is.
-        processes=bool(environ.get("wsgi.multiprocess")) and "WSGIServer" not in server,
+        # wsgiref says so whatever there is, and so does what only looks like a server.
+        processes=bool(server and environ.get("wsgi.multiprocess")) and "WSGIServer" not in server,
         connection=Connection(environ) if server else None,
     )
 

@@ -13,7 +13,9 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
+from uuid import UUID
 
 from ._ending import CANCELLED, INTERRUPTED, state_of
 from ._event import Cursor, Event
@@ -106,7 +108,7 @@ class Hub:
     def __repr__(self) -> str:
         return f"<Hub on {type(self.broker).__name__}>"
 
-    def create(self, job_id: str | None = None, *, owner: str | int | None = None) -> str:
+    def create(self, job_id: str | None = None, *, owner: str | int | UUID | None = None) -> str:
         """Create a pending job and return its id: an unguessable one (128 bits), or yours.
 
         With an ``owner``, only requests of that user may watch it; without one, whoever knows
@@ -114,8 +116,8 @@ class Hub:
 
         Raises `ValueError` for a bad id or one that is taken, `TooManyJobs` at ``max_jobs``.
         """
-        if owner is not None and (isinstance(owner, bool) or not isinstance(owner, (str, int))):
-            raise TypeError(f"owner is a str, an int or None, not {type(owner).__name__}")
+        if isinstance(owner, bool) or not isinstance(owner, (str, int, UUID, NoneType)):
+            raise TypeError(f"owner is a str, an int, a UUID or None, not {type(owner).__name__}")
         if job_id is None:
             job_id = secrets.token_urlsafe(16)
         job_id = check_job_id(job_id)
@@ -137,7 +139,7 @@ class Hub:
         emitter: str | Callable[..., Work],
         *,
         job_id: str | None = None,
-        owner: str | int | None = None,
+        owner: str | int | UUID | None = None,
         **options: Any,
     ) -> str:
         """Run an emitter in a background thread; return the job's id at once.
@@ -158,7 +160,7 @@ class Hub:
         emitter: str | Callable[..., Work],
         *,
         job_id: str | None = None,
-        owner: str | int | None = None,
+        owner: str | int | UUID | None = None,
         **options: Any,
     ) -> Progress:
         """Run an emitter in this thread, as a task of a job queue does; return the last state.
@@ -358,7 +360,7 @@ class Hub:
             )
         return work
 
-    def _create_unless_there(self, job_id: str | None, owner: str | int | None) -> str:
+    def _create_unless_there(self, job_id: str | None, owner: str | int | UUID | None) -> str:
         if job_id is not None and owner is None:
             try:
                 ended = self.broker.newest(check_job_id(job_id))[1].terminal

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -89,8 +90,10 @@ def test_an_owner_is_an_id(hub: Hub, owner: Any) -> None:
         hub.create(owner=owner)
 
 
-def test_an_owner_may_be_a_number(hub: Hub) -> None:
+def test_an_owner_may_be_any_kind_of_key(hub: Hub) -> None:
     assert hub.broker.owner(hub.create(owner=7)) == "7"
+    key = uuid.uuid4()
+    assert hub.broker.owner(hub.create(owner=key)) == str(key)
 
 
 @pytest.mark.parametrize(

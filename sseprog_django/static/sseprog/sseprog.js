@@ -1,0 +1,1 @@
+../../../sseprog/static/sseprog/sseprog.js
