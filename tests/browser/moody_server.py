@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+import time
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
@@ -13,7 +14,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-__all__ = ["SCRIPT", "Mood", "MoodyServer", "Request", "cut", "hang", "mute", "reply", "stream"]
+__all__ = [
+    "SCRIPT",
+    "Mood",
+    "MoodyServer",
+    "Request",
+    "busy",
+    "cut",
+    "hang",
+    "late",
+    "mute",
+    "reply",
+    "snapshot",
+    "stream",
+    "swallow",
+]
 
 
 def _script() -> Path:
@@ -34,6 +49,7 @@ class Request:
     path: str
     query: dict[str, str]
     headers: dict[str, str]
+    at: float = field(default_factory=time.monotonic)
 
     @property
     def cursor(self) -> str:
@@ -48,7 +64,8 @@ class MoodyServer:
     """One job, ``/jobs/it``, whose log the test writes, and pages that may show it.
 
     ``moods[what]`` are used up by the requests for ``"stream"``, ``"snapshot"`` and ``"cancel"``,
-    one each; then the server behaves.
+    one each; then ``lasting[what]`` holds, and without one the server behaves. ``unchanged`` counts
+    the snapshots that were answered 304.
     """
 
     port: int = 0
@@ -57,6 +74,8 @@ class MoodyServer:
     pages: dict[str, str] = field(default_factory=dict)
     page_headers: dict[str, str] = field(default_factory=dict)
     moods: defaultdict[str, deque[Mood]] = field(default_factory=lambda: defaultdict(deque))
+    lasting: dict[str, Mood] = field(default_factory=dict)
+    unchanged: int = 0
     heartbeat: float = 0.2
     retry: int = 100
 
@@ -127,6 +146,10 @@ class MoodyServer:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _refuse(self) -> None:
+        # A socket that is accepted while the server closes would never be closed by asyncio.
+        for listening in self._server.sockets:
+            self._loop.remove_reader(listening.fileno())
+        await asyncio.sleep(0.01)
         self._server.close()
         await self._cut_all()
 
@@ -148,18 +171,25 @@ class MoodyServer:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
+        leaving: asyncio.Task[bytes] | None = None
         try:
             request = _parse(await reader.readuntil(b"\r\n\r\n"))
+            leaving = asyncio.create_task(reader.read())
+            leaving.add_done_callback(lambda _: task.cancel())
             with self._changed:
                 self.requests.append(request)
                 self._changed.notify_all()
-            waiting = self.moods[_asks_for(request)]
-            await (waiting.popleft() if waiting else _behave)(self, request, writer)
-        except asyncio.CancelledError:  # cut by the test
+            what = _asks_for(request)
+            waiting = self.moods[what]
+            mood = waiting.popleft() if waiting else self.lasting.get(what, _behave)
+            await mood(self, request, writer)
+        except asyncio.CancelledError:  # cut by the test, or left by the browser
             writer.transport.abort()
         except (asyncio.IncompleteReadError, ConnectionError):
             return  # left by the browser
         finally:
+            if leaving:
+                leaving.cancel()
             writer.close()
             with self._changed:
                 self._connections.discard(task)
@@ -220,7 +250,9 @@ def reply(status: int, body: str = "", **headers: str) -> Mood:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
 
     async def mood(server: MoodyServer, request: Request, writer: asyncio.StreamWriter) -> None:
-        sized = named if status == 204 else {**named, "Content-Length": str(len(body.encode()))}
+        sized = (
+            named if status in {204, 304} else {**named, "Content-Length": str(len(body.encode()))}
+        )
         writer.write(head(status, sized) + body.encode())
         await writer.drain()
 
@@ -258,6 +290,42 @@ async def hang(server: MoodyServer, request: Request, writer: asyncio.StreamWrit
     await asyncio.Event().wait()
 
 
+swallow = stream()
+"""The headers of a stream and nothing more: a proxy holds all bytes back."""
+
+busy = stream(b"retry: 100\n\n: busy\n\n", stay=False)
+"""What an ``EventSource`` is told if there are too many streams."""
+
+
+def late(seconds: float) -> Mood:
+    """Make a mood of a proxy that holds a stream's bytes back, and then lets them through."""
+
+    async def mood(server: MoodyServer, request: Request, writer: asyncio.StreamWriter) -> None:
+        held, passes = writer.write, asyncio.Event()
+        chunks = [STREAM_HEAD]
+        writer.write = lambda data: held(data) if passes.is_set() else chunks.append(bytes(data))  # type: ignore[method-assign]
+
+        async def release() -> None:
+            await asyncio.sleep(seconds)
+            passes.set()
+            held(b"".join(chunks))
+
+        await asyncio.gather(release(), server.follow(request.cursor, writer))
+
+    return mood
+
+
+def snapshot(**headers: str) -> Mood:
+    """Make a mood that answers with the newest state, and with these headers instead of an ETag."""
+
+    async def mood(server: MoodyServer, request: Request, writer: asyncio.StreamWriter) -> None:
+        state = server.log[-1][1] if server.log else document()
+        named = {"Content_Type": "application/json", **headers}
+        await reply(200, json.dumps(state), **named)(server, request, writer)
+
+    return mood
+
+
 async def _behave(server: MoodyServer, request: Request, writer: asyncio.StreamWriter) -> None:
     what = _asks_for(request)
     if what == "stream":
@@ -265,8 +333,11 @@ async def _behave(server: MoodyServer, request: Request, writer: asyncio.StreamW
         await server.follow(request.cursor, writer)
         return
     if what == "snapshot":
-        state = server.log[-1][1] if server.log else document()
-        mood = reply(200, json.dumps(state), Content_Type="application/json")
+        tag = f'"{EPOCH}-{len(server.log)}"'
+        mood = snapshot(ETag=tag, Cache_Control="private, no-cache")
+        if request.headers.get("if-none-match") == tag:
+            server.unchanged += 1
+            mood = reply(304, ETag=tag, Cache_Control="private, no-cache")
     elif what == "cancel":
         mood = reply(202, "{}", Content_Type="application/json")
     elif request.path == "/sseprog.js":

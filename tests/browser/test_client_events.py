@@ -21,8 +21,17 @@ def log_of(page: Page, length: int) -> Any:
     return page.evaluate("log.map(([name, , message]) => [name, message])")
 
 
-def test_the_module_is_below_five_thousand_bytes_gzipped() -> None:
-    assert len(gzip.compress(SCRIPT.read_bytes(), 9)) < 5000
+def test_the_module_is_small() -> None:
+    """The tracker may weigh 5 kB and the element 4 kB; both lie in one file.
+
+    It had less than 5,000 bytes before the tracker learned to poll where streams don't come
+    through, for which it was given 1,000 more.
+    """
+    module = SCRIPT.read_bytes()
+    tracker, style, element = module.partition(b"const STYLE")
+    assert len(gzip.compress(tracker, 9)) < 5000
+    assert len(gzip.compress(style + element, 9)) < 4000
+    assert len(gzip.compress(module, 9)) < 6000
 
 
 def test_a_failed_job_is_no_lost_connection(track: Track, server: MoodyServer) -> None:

@@ -153,17 +153,6 @@ def test_no_content_leads_to_the_end_that_the_snapshot_tells(
     assert len(server.seen("stream")) == 1
 
 
-def test_where_streams_never_come_through_the_snapshot_is_shown(
-    track: Track, server: MoodyServer
-) -> None:
-    server.publish("progress", progress=40, message="forty")
-    server.moods["stream"] += [reply(502)] * 6
-    page = track(random=0)
-    until(page, "links.at(-1).state === 'open'")
-    assert page.evaluate("log[0]") == ["status", "running", "forty"]
-    assert page.evaluate("links.findIndex((link) => link.state === 'open')") >= 6
-
-
 def test_a_quiet_stream_is_kept_while_its_heart_beats(track: Track, server: MoodyServer) -> None:
     page = track(silence=700)
     until(page, "links.at(-1).state === 'open'")

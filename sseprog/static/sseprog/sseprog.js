@@ -5,7 +5,11 @@ const ENDED = ["completed", "failed", "cancelled", "lost"];
 export class JobProgressTracker {
 	constructor(url, options = {}) {
 		const { silence = 37500, maxReconnectAttempts = Infinity } = options;
-		let run, source, timer, due, heard, state, attempt, ended, cursor = {};
+		let run, source, timer, heard, state, attempt, ended, cursor = {};
+		// Times to ask for a snapshot, to try a stream again, and to ask while a new one says nothing.
+		let due, again, patience;
+		// Why it polls; whether this stream has had an event; how many before it had none, and why.
+		let polling, proven, barren, why, asked;
 		url = new URL(url, document.baseURI);
 
 		const address = (end) =>
@@ -21,6 +25,8 @@ export class JobProgressTracker {
 
 		const tell = (now, info = {}) => call("onConnection", (state = now), info);
 
+		const wait = (least, most) => performance.now() + least + Math.random() * (most - least);
+
 		const open = () => {
 			source?.close();
 			const to = address("/stream");
@@ -28,63 +34,113 @@ export class JobProgressTracker {
 			if (cursor.id) to.searchParams.set("last_event_id", cursor.id);
 			const mine = (source = new EventSource(to));
 			heard = Date.now();
+			patience = wait(3000, 3000);
+			proven = false;
+			if (!polling) asked = due = Infinity;
 			for (const name of ["status", "progress", "complete", "error", "heartbeat"])
 				mine.addEventListener(name, (event) => {
 					heard = Date.now();
 					// Or the connection's own `error`.
-					if ("data" in event) return hear(event);
-					// The first try is the browser's, which knows the server's `retry:`.
-					lose(0, !attempt && !mine.readyState);
+					if ("data" in event) hear(event);
+					else miss(mine.readyState ? "blocked" : "busy");
 				});
 		};
 
-		const lose = (wait, native) => {
+		// A stream has ended, or says nothing.
+		const miss = (reason) => {
+			// The first try is the browser's, which knows the server's `retry:`.
+			const native = reason === "busy" && !attempt && !barren;
+			why = reason;
+			barren += !proven;
+			proven = false;
+			// The second is soon, for whom snapshots work.
+			const most = barren > 1 && Math.min(60000, 10000 * 2 ** barren);
+			again = wait(most / 2, most);
+			if (!polling) return lose(0, native);
+			source.close();
+			source = null;
+		};
+
+		// Snapshots skip events: where a stream was good, give it two more tries.
+		const poor = () => barren > (cursor.id && !cursor.polled ? 2 : 0);
+
+		const lose = (least, native) => {
 			if (++attempt > maxReconnectAttempts) return end("attempts");
 			let delay;
-			if (!native) {
+			if (native) {
+				patience = wait(6000, 6000);
+				due = poor() ? wait(0, 500) : Infinity;
+			} else {
 				source?.close();
 				source = null;
 				// Full jitter.
-				delay = wait + Math.random() * Math.min(30000, 500 * 2 ** attempt);
-				due = performance.now() + delay;
+				delay = least + Math.random() * Math.min(30000, 500 * 2 ** attempt);
+				due = wait(delay, delay);
 			}
 			tell("reconnecting", { attempt, delay });
 		};
 
 		// A sleeping page's timers stand still.
 		const check = () => {
-			const now = Date.now();
-			if (!source) performance.now() > due && probe();
-			else if (Math.abs(now - heard) > silence) lose(0);
+			const now = performance.now();
+			const quiet = source && Math.abs(Date.now() - heard);
+			if (quiet > silence || (polling && quiet > 10000)) miss("buffered");
+			else if (source && !proven && !polling && now > patience) {
+				// It stays on trial.
+				polling = why = "buffered";
+				due = 0;
+			}
+			if (now > due) probe();
+			if (state === "polling" && !source && now > again && !document.hidden) open();
 		};
 
 		// An EventSource hides the status code.
 		const probe = async () => {
-			const mine = run;
+			const mine = (asked = {});
 			due = Infinity;
-			const signal = AbortSignal.timeout(9000);
-			const answer = await fetch(address(""), { signal }).catch(() => Response.error());
+			const signal = AbortSignal.any([run.signal, AbortSignal.timeout(9000)]);
+			// The browser's cache sends the ETag: no preflight.
+			const answer = await fetch(address(""), { signal, cache: "no-cache" }).catch(() => Response.error());
 			const job = answer.ok && (await answer.json().catch(() => null));
-			if (mine !== run || source) return;
+			if (mine !== asked) return; // an event was faster
 			const { status, redirected, headers } = answer;
 			if ([400, 404, 410].includes(status)) end("gone");
 			else if (status === 401 || status === 403 || (redirected && !job)) end("denied");
 			else if (ENDED.includes(job?.status)) end("ended", job);
 			else if (job) {
-				if (attempt > 4) call("onStatus", job); // else none may ever come
-				if (run) open();
-			} else lose(Math.min(headers.get("retry-after") * 1000, 3e5) || 0);
+				attempt = 0;
+				// The ETag is the cursor, whatever a proxy has added.
+				const id = /[\w-]+-\d+/.exec(headers.get("etag"))?.[0];
+				const late = proven && +/\d+$/.exec(id) > cursor.seq;
+				polling ||= late ? "buffered" : poor() && why;
+				due = wait(10000, 15000);
+				if (!polling) return source || open();
+				if (late) proven = false;
+				const pace = document.hidden ? 20000 : 1500;
+				due = wait(pace, pace + 1000);
+				if (state !== "polling") tell("polling", { reason: polling });
+				if (mine === asked) show("status", job, id, true);
+			} else if (!proven) lose(Math.min(headers.get("retry-after") * 1000, 3e5) || 0);
 		};
 
-		const hear = ({ type, data, lastEventId: id }) => {
-			attempt = 0;
+		const hear = ({ type, data, lastEventId }) => {
+			attempt = barren = again = 0;
+			proven = true;
+			polling = asked = null;
+			// What was held back once may be so again.
+			due = why === "buffered" ? wait(3000, 4000) : Infinity;
 			if (state !== "open") tell("open");
 			const job = JSON.parse(data);
-			if (!job?.status || !run) return;
+			if (job?.status && run) show(type, job, lastEventId);
+		};
+
+		const show = (type, job, id, polled) => {
 			const ends = ENDED.includes(job.status);
 			const [, epoch, seq] = /(.+)-(\d+)$/.exec(id) ?? [];
-			if (epoch === cursor.epoch && +seq <= cursor.seq && !ends && job.resumed !== false) return;
-			if (epoch) cursor = { id, epoch, seq };
+			const seen = epoch === cursor.epoch && +seq <= cursor.seq && (cursor.polled || job.resumed !== false);
+			if (!ends && (seen || job.updated_at < cursor.time)) return;
+			// A snapshot without an ETag is told by its time, and the next stream begins anew.
+			if (epoch || polled) cursor = { id, epoch, seq, polled, time: epoch ? null : job.updated_at };
 			if (type === "status") call("onStatus", job);
 			else if (!ends) call("onProgress", job);
 			if (ends && run) end("ended", job);
@@ -94,7 +150,7 @@ export class JobProgressTracker {
 			source?.close(); // before the browser reconnects
 			clearInterval(timer);
 			run.abort();
-			run = source = null;
+			run = source = asked = null;
 			ended = job;
 			if (job) call(job.status === "completed" ? "onComplete" : "onError", job);
 			tell("closed", { reason });
@@ -103,11 +159,20 @@ export class JobProgressTracker {
 		this.start = () => {
 			if (run || ended) return;
 			run = new AbortController();
-			// Trust no old socket.
 			for (const name of ["online", "pageshow", "visibilitychange"])
-				addEventListener(name, (event) => (name === "online" || event.persisted ? open() : check()), run);
-			timer = setInterval(check, 500);
-			attempt = 0;
+				addEventListener(
+					name,
+					(event) => {
+						if (polling && !document.hidden) due = again = 0;
+						// Trust no old socket.
+						if (name === "online" || event.persisted) open();
+						else check();
+					},
+					run,
+				);
+			timer = setInterval(check, 300 + Math.random() * 200);
+			attempt = barren = again = 0;
+			polling = null;
 			open();
 			tell("connecting");
 		};
@@ -283,7 +348,7 @@ export class JobProgress extends HTMLElement {
 		const { words } = JobProgress;
 		const ui = this.#ui;
 		const { status = "connecting", stage, progress, message, details } = this.#job;
-		const { state, reason } = this.#link;
+		const { state, reason, attempt } = this.#link;
 		const asked = this.#asked;
 		const ended = ENDED.includes(status);
 		const done = status === "completed";
@@ -305,7 +370,8 @@ export class JobProgress extends HTMLElement {
 			message: message || (failed && place) || "",
 			reference: details?.reference && `${words.reference} ${details.reference}`,
 			eta,
-			hint: words[reason ?? (state === "reconnecting" ? state : asked)],
+			// Most losses are over before anybody need be told.
+			hint: words[state === "closed" ? reason : state === "reconnecting" && attempt > 2 ? state : asked],
 			cancel: asked === "asked" ? words.cancelling : words.cancel,
 		};
 		ui.message.role = failed ? "alert" : null;
