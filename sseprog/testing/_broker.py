@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ._event import Cursor, Event
-from ._log import JobLog
-from ._settings import Settings
-from .broker import Broker
-from .errors import JobEnded, JobNotFound, TooManyJobs
-from .progress import Progress, Status
+from .._event import Cursor, Event
+from .._log import JobLog
+from .._settings import Settings
+from ..broker import Broker
+from ..errors import JobEnded, JobNotFound, TooManyJobs
+from ..progress import Progress, Status
 
 __all__ = ["BrokerContract", "event_of"]
 

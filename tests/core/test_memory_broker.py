@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from sseprog import testing
 from sseprog._event import Event
 from sseprog._log import JobLog
 from sseprog._settings import Settings
@@ -129,7 +128,7 @@ def run_contract(test: str, broker: Broker) -> None:
 def test_the_contract_catches_a_broken_broker(
     broken: type[MemoryBroker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(testing, "PATIENCE", 0.2)
+    monkeypatch.setattr("sseprog.testing._broker.PATIENCE", 0.2)
     test = BROKEN[broken]
     settings = Settings(max_jobs=3)
     run_contract(test, MemoryBroker("memory://", settings))
