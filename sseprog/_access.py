@@ -3,10 +3,13 @@
 import asyncio
 import inspect
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from ._gevent import is_patched
 from .errors import JobNotFound
 
 if TYPE_CHECKING:
@@ -17,6 +20,8 @@ __all__ = ["Access", "Authorize"]
 Authorize = Callable[[Any, str, str | None], bool | Awaitable[bool]]
 
 logger = logging.getLogger("sseprog")
+
+_one_at_a_time: Final = threading.Lock()
 
 
 class Access:
@@ -53,7 +58,7 @@ class Access:
                 try:
                     answer = call()
                     if inspect.isawaitable(answer):
-                        answer = asyncio.run(_awaited(answer))
+                        answer = _run(answer)
                 except Exception as error:
                     call = steps.throw(error)
                 else:
@@ -105,6 +110,17 @@ def _is_async(function: object) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         getattr(function, "__call__", None)  # noqa: B004 - it is looked at, not tested for
     )
+
+
+def _run(answer: Awaitable[Any]) -> object:
+    """Wait for the answer of an ``async`` function in a thread without an event loop."""
+    if is_patched("threading"):  # where all greenlets share one thread, and so one loop
+        with _one_at_a_time:
+            return asyncio.run(_awaited(answer))
+    if asyncio._get_running_loop() is None:
+        return asyncio.run(_awaited(answer))
+    with ThreadPoolExecutor(1) as another:  # a coroutine has called, as of a test
+        return another.submit(asyncio.run, _awaited(answer)).result()
 
 
 async def _awaited(answer: Awaitable[Any]) -> object:

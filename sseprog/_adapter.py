@@ -143,7 +143,11 @@ class Adapter:
 
     def _client(self, request: object, incoming: Incoming) -> str:
         """Name who is asking: the user, else the address, behind proxies that are trusted."""
-        user = self._user_of(request)
+        try:
+            user = self._user_of(request)
+        except Exception:
+            logger.exception("a stream counts for its address because user_of failed")
+            user = None
         if user is not None:
             return f"user {user}"
         address = self.hub.proxies.client(incoming.peer, incoming.header("x-forwarded-for"))

@@ -72,11 +72,9 @@ def _header_of(scope: Scope) -> Callable[[str], str | None]:
     """Look headers up by their lower-case names, as ASGI has them."""
 
     def header(name: str) -> str | None:
+        # All lines of that name, as one (RFC 9110, section 5.2): a proxy may add a second one.
         wanted = name.encode()
-        for key, value in scope["headers"]:
-            if key == wanted:
-                text: str = value.decode("latin-1")
-                return text
-        return None
+        found = [value.decode("latin-1") for key, value in scope["headers"] if key == wanted]
+        return ", ".join(found) if found else None
 
     return header

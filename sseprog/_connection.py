@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
+from ._gevent import is_patched
 from ._signals import handler_of_server
 
 __all__ = ["Connection", "gunicorn_worker", "waitress_channel"]
@@ -60,7 +61,8 @@ class Connection:
 
     def hang_up(self) -> None:
         """Read no other request: a worker that stops would wait for one (gunicorn: 2 s)."""
-        if self._own is not None:
+        # Shutting TLS down would send the last of the answer in the clear.
+        if self._own is not None and not hasattr(self._own, "cipher"):
             with suppress(OSError):  # the client was faster
                 self._own.shutdown(socket.SHUT_RD)
 
@@ -78,8 +80,7 @@ def waitress_channel(environ: Mapping[str, Any]) -> Any:
 
 def _poll() -> "select.poll":
     """Return a real poll object: gevent's stand-in knows nothing of a hang-up."""
-    monkey = sys.modules.get("gevent.monkey")
-    if monkey is not None and monkey.is_module_patched("select"):
-        original: type[select.poll] = monkey.get_original("select", "poll")
+    if is_patched("select"):
+        original: type[select.poll] = sys.modules["gevent.monkey"].get_original("select", "poll")
         return original()
     return select.poll()

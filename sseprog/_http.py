@@ -99,7 +99,7 @@ class Ask(NamedTuple):
 def parse(incoming: Incoming) -> Ask | Reply:
     """Read a request. What is wrong with it, or needs no job, is answered here."""
     method, path, query, header = incoming[:4]
-    parts = path.strip("/").split("/")
+    parts = path.removeprefix("/").split("/")
     if len(parts) == 2 and parts[0] == "static" and parts[1] in _STATIC_TYPES:
         return _allowed(method, "GET", "HEAD") or _static(parts[1], query, header)
     if len(parts) == 1 and parts[0]:

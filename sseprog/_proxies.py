@@ -1,12 +1,15 @@
 """The address that a request is from, though it may have come through proxies."""
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from typing import Final
 
 __all__ = ["Proxies"]
 
 _UNIX: Final = "unix"
+_PORT: Final = re.compile(r"(\d+\.\d+\.\d+\.\d+):\d+|\[([^\]]*)\](?::\d+)?")
+"""An address as some proxies write it, with its port."""
 
 
 class Proxies:
@@ -40,13 +43,16 @@ class Proxies:
         last that is no proxy of ours is the client. Of an IPv6 address the first 64 bits count,
         since a single client has all of the others to choose from (RFC 6177).
         """
-        hops = [hop.strip() for hop in (forwarded or "").split(",") if hop.strip()]
+        hops = [hop for hop in (forwarded or "").split(",") if hop.strip()]
         address = peer
         while hops and self._trusts(address):
-            address = hops.pop()
+            hop = _PORT.sub(r"\1\2", hops.pop().strip())
+            if _parsed(hop) is None:  # "unknown", say: then all that the proxy brings are one
+                break
+            address = hop
         parsed = _parsed(address)
         if parsed is None:
-            return address if address == peer else ""
+            return address
         if parsed.version == 6:
             return str(ipaddress.ip_network((parsed, 64), strict=False))
         return str(parsed)

@@ -40,8 +40,14 @@ def states_at(url: str, stopping: threading.Event) -> Iterator[State]:
                 with client.stream("GET", url, headers=headers) as response:
                     if response.status_code == httpx.codes.NO_CONTENT:
                         return
+                    if response.is_server_error and reached:  # a proxy whose server restarts
+                        stopping.wait(_PAUSE)
+                        continue
+                    kind = response.headers.get("content-type", "")
                     if response.status_code != httpx.codes.OK:
-                        raise Unreachable(f"{url} answers {response.status_code}")
+                        raise Unreachable(f"the stream can't be read: {response.status_code}")
+                    if not kind.startswith("text/event-stream"):
+                        raise Unreachable(f"that is no stream, but {kind or 'of no known type'}")
                     reached = True
                     for frame in _frames(response.iter_bytes()):
                         cursor = frame.get("id", cursor)
@@ -51,7 +57,9 @@ def states_at(url: str, stopping: threading.Event) -> Iterator[State]:
                             return
             except httpx.TransportError as error:  # as a browser does: come back
                 if not reached:
-                    raise Unreachable(f"{url} can't be reached: {error}") from error
+                    raise Unreachable(f"the server can't be reached: {error}") from error
+            except httpx.InvalidURL as error:
+                raise Unreachable(f"that is no URL: {error}") from error
             stopping.wait(_PAUSE)
 
 

@@ -10,6 +10,7 @@ import logging
 import signal
 import threading
 import weakref
+from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
@@ -58,7 +59,8 @@ def _chain(number: signal.Signals, previous: "signal._HANDLER") -> None:
             if not _drain_in_loop(hub):
                 # Of the lowest kind of thread: what threading.Thread does besides takes a lock
                 # itself. (gevent makes it a greenlet.)
-                _thread.start_new_thread(hub.drain, ())
+                with suppress(RuntimeError):  # there are no more threads to be had
+                    _thread.start_new_thread(hub.drain, ())
         if callable(previous):
             previous(received, frame)
 

@@ -26,6 +26,7 @@ def draw(states: Iterator[dict[str, Any]], name: str, console: Console) -> None:
 
     Where the output is no terminal, a line is printed for each stage instead.
     """
+    states = map(_printable, states)
     if not console.is_terminal:
         _print_stages(states, name, console)
         return
@@ -33,6 +34,15 @@ def draw(states: Iterator[dict[str, Any]], name: str, console: Console) -> None:
     with Live(view, console=console, refresh_per_second=_FRAMES_A_SECOND):
         for job in states:
             view.job = job
+
+
+def _printable(value: Any) -> Any:
+    """Leave out what a terminal would obey: the states may be another server's."""
+    if isinstance(value, str):
+        return "".join(c for c in value if c.isprintable() or c == "\n")
+    if isinstance(value, dict):
+        return {name: _printable(part) for name, part in value.items()}
+    return [_printable(part) for part in value] if isinstance(value, list) else value
 
 
 def _print_stages(states: Iterator[dict[str, Any]], name: str, console: Console) -> None:

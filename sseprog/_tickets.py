@@ -42,7 +42,7 @@ class Tickets:
 
         try:
             content: Any = serializer.loads(ticket)
-        except BadData:
+        except (BadData, UnicodeError):
             return False
         return bool(content[:2] == [job_id, epoch] and content[2] >= time.time())
 

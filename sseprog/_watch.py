@@ -53,13 +53,16 @@ def _watch(target: str, hub: Hub | None) -> int:
     else:
         states = states_of(hub, check_job_id(target))
 
+    # Without the query, which may have a ticket in it.
+    name = target.partition("?")[0].removesuffix("/stream").rpartition("/")[2]
+
     def seen() -> Any:
         for state in states:
             last.update(state)
             yield state
 
     try:
-        draw(seen(), target.rpartition("/jobs/")[2].removesuffix("/stream"), Console())
+        draw(seen(), name, Console())
     except Unreachable as error:
         raise JobNotFound(str(error)) from error
     except JobNotFound as error:

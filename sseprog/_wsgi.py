@@ -21,29 +21,31 @@ def incoming_of(environ: Mapping[str, Any], path: str) -> Incoming:
         return value
 
     server = environ.get("SERVER_SOFTWARE", "")
+    # What says neither is a framework's test client.
+    served = bool(server or environ.get("wsgi.multithread") or "uwsgi.version" in environ)
     return Incoming(
         environ["REQUEST_METHOD"],
         path,
         environ.get("QUERY_STRING", ""),
         header,
         peer=environ.get("REMOTE_ADDR", ""),
-        threads=_threads(environ),
-        # wsgiref says so whatever there is, and so does what only looks like a server.
-        processes=bool(server and environ.get("wsgi.multiprocess")) and "WSGIServer" not in server,
-        connection=Connection(environ) if server else None,
+        threads=_threads(environ, server) if served else None,
+        # wsgiref says so whatever there is, and so do test clients.
+        processes=served and bool(environ.get("wsgi.multiprocess")) and "WSGIServer" not in server,
+        connection=Connection(environ) if served else None,
     )
 
 
-def _threads(environ: Mapping[str, Any]) -> int | None:
-    """Return how many of the server's threads streams may hold: all but two, 0 for none at all.
-
-    ``None`` where there is no server, as in a framework's own test client.
-    """
-    if "SERVER_SOFTWARE" not in environ:
-        return None
+def _threads(environ: Mapping[str, Any], server: str) -> int:
+    """Return how many of the server's threads streams may hold: all but two, 0 for none at all."""
     if not environ.get("wsgi.multithread"):
         return 0
-    total = _gunicorn_threads() or _waitress_threads(environ) or _granian_threads(environ)
+    total = (
+        _gunicorn_threads()
+        or _waitress_threads(environ)
+        or (_granian_threads(environ) if server == "Granian" else None)
+        or _uwsgi_threads()
+    )
     return UNKNOWN if total is None else max(total - 2, total // 2)
 
 
@@ -63,8 +65,6 @@ def _waitress_threads(environ: Mapping[str, Any]) -> int | None:
 
 def _granian_threads(environ: Mapping[str, Any]) -> int | None:
     """Read it where the server did; it hands its application nothing of it."""
-    if environ["SERVER_SOFTWARE"] != "Granian":
-        return None
     for option, _, value in (argument.partition("=") for argument in sys.argv):
         if option == "--blocking-threads":
             value = value or sys.argv[sys.argv.index(option) + 1]
@@ -72,3 +72,8 @@ def _granian_threads(environ: Mapping[str, Any]) -> int | None:
     return (
         int(environ["GRANIAN_BLOCKING_THREADS"]) if "GRANIAN_BLOCKING_THREADS" in environ else None
     )
+
+
+def _uwsgi_threads() -> int | None:
+    uwsgi = sys.modules.get("uwsgi")  # which is there in its workers only
+    return None if uwsgi is None else int(uwsgi.opt.get("threads", 0)) or None

@@ -236,6 +236,8 @@ class Hub:
 
         Browsers come back, to the next server, with their cursor. Jobs go on.
         """
+        if self._draining:  # lest each call plan all ends anew
+            return
         self._draining = True  # before the lock: who saw room holds it, and is in `iterators` then
         now = time.monotonic()
         with self.broker.lock:

@@ -27,7 +27,7 @@ _STATUSES: Final = get_args(Status)
 _MAX_LEVELS: Final = 100  # of nested details: what parses everywhere, and never near a stack's end
 _JOB_ID: Final = re.compile(r"[A-Za-z0-9._~:-]{1,128}")
 # The name of a route; and what browsers take for "here" and "one up" and cut out of the URL.
-_RESERVED: Final = frozenset({"stream", ".", ".."})
+_RESERVED: Final = frozenset({"static", "stream", ".", ".."})
 # Category Cc but tab and newline; and surrogates, which UTF-8 has no bytes for.
 _REFUSED: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 

@@ -26,8 +26,9 @@ _GZIP: Final = "django.middleware.gzip.GZipMiddleware"
 _BEFORE_GZIP: Final = {
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.cache.UpdateCacheMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
 }
-"""What Django's documentation of the order of middleware puts before it."""
+"""What Django's documentation of the order of middleware, and WhiteNoise's, put before it."""
 
 _MADE_OF: Final[Mapping[str, Callable[[Any], object]]] = {
     "TRUSTED_PROXIES": Proxies,

@@ -1,5 +1,6 @@
 """The hub of a project: made by its settings at first use, and anew when a test changes them."""
 
+import os
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NamedTuple, cast
@@ -118,7 +119,8 @@ def _make() -> _Made:
         if (said := unknown(name)) is not None:
             raise ImproperlyConfigured(said)
     authorize = authorizer(given.pop("AUTHORIZE", None))
-    given.setdefault("SECRET", _secret())
+    if "SSEPROG_SECRET" not in os.environ:
+        given.setdefault("SECRET", _secret())
     try:
         made = hub_of_options(given, said_as='SSEPROG["{}"]')
     except (ValueError, TypeError, SSEProgError) as error:

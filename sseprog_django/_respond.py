@@ -16,7 +16,10 @@ __all__ = ["respond"]
 
 def respond(adapter: Adapter, request: HttpRequest, path: str) -> HttpResponseBase:
     """Answer a request in its thread; ``path`` is what follows the mount."""
-    ask = adapter.decide(request, incoming_of(request.META, path))
+    incoming = incoming_of(request.META, path)
+    if isinstance(request, ASGIRequest):  # whose META pretends to be of a WSGI server
+        incoming = incoming._replace(threads=None, processes=False, connection=None)
+    ask = adapter.decide(request, incoming)
     if isinstance(ask, Reply):
         return _whole(ask)
     stream = adapter.open(ask)

@@ -24,7 +24,7 @@ def with_streams(application: Application) -> Application:
     """
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].rstrip("/").endswith("/stream"):
+        if scope["type"] != "http" or not scope["path"].endswith("/stream"):
             await application(scope, receive, send)
             return
         handover = Handover()

@@ -11,9 +11,7 @@ app_name = "sseprog"
 urlpatterns = [
     path("static/<name>", views.static, name="static"),
     path("<job_id>/stream", views.stream, name="stream"),
-    # Also with the slashes around it that the protocol overlooks: what would go by them to the
-    # last view would go by CSRF protection.
-    re_path(r"^[/]*(?P<job_id>[^/]+)/cancel/*$", views.cancel, name="cancel"),
+    path("<job_id>/cancel", views.cancel, name="cancel"),
     path("<job_id>", views.snapshot, name="snapshot"),
     re_path(r"^(?P<path>[\s\S]*)$", views.other),
 ]

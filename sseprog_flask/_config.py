@@ -1,5 +1,7 @@
 """A hub by an application's config."""
 
+import os
+
 from flask import Flask
 
 from sseprog import Hub
@@ -20,7 +22,7 @@ def hub_of_config(app: Flask) -> Hub:
         key.removeprefix(_PREFIX): value for key, value in app.config.items()
         if key.startswith(_PREFIX)
     }  # fmt: skip
-    if app.secret_key:
+    if app.secret_key and "SSEPROG_SECRET" not in os.environ:
         fallbacks = app.config.get("SECRET_KEY_FALLBACKS") or ()
         options.setdefault("SECRET", [_text(app.secret_key), *map(_text, fallbacks)])
     return hub_of_options(options, said_as=f"app.config[{_PREFIX}{{}}]")

@@ -5,7 +5,7 @@ import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from flask import Flask, Request, Response, current_app, has_app_context, request
+from flask import Flask, Request, Response, current_app, g, has_app_context, request
 from werkzeug.exceptions import HTTPException
 
 from sseprog import Hub
@@ -40,6 +40,8 @@ class SSEProg:
     Flask-Login knows it, and one without for whoever knows its id. What ``authorize`` raises by
     ``abort()`` is the answer; anything else it raises is a refusal, a 404, and logged.
 
+    ``host`` and ``subdomain`` are those of the routes, for applications that match them.
+
     The routes are named ``sseprog.stream``, ``sseprog.snapshot`` and ``sseprog.cancel``, with
     ``job_id``, for ``url_for``. Templates have ``job_progress(job_id)``.
     """
@@ -50,6 +52,9 @@ class SSEProg:
         hub: Hub | None = None,
         url_prefix: str = "/jobs",
         authorize: Authorize | None = None,
+        *,
+        host: str | None = None,
+        subdomain: str | None = None,
     ) -> None:
         if hub is not None and not isinstance(hub, Hub):
             raise TypeError(f"SSEProg takes a Hub, not {type(hub).__name__}")
@@ -58,6 +63,8 @@ class SSEProg:
         self._hub = hub
         self._prefix = _checked_prefix(url_prefix)
         self._authorize = authorize
+        self._host = host
+        self._subdomain = subdomain
         self._hubs: weakref.WeakKeyDictionary[Flask, Hub] = weakref.WeakKeyDictionary()
         if app is not None:
             self.init_app(app)
@@ -69,8 +76,9 @@ class SSEProg:
             return self._hub
         if has_app_context():
             app = current_app._get_current_object()  # type: ignore[attr-defined]
-            if app in self._hubs:
-                return self._hubs[app]
+            if app not in self._hubs:
+                raise RuntimeError(f"{app!r} has no hub by this SSEProg: call init_app with it")
+            return self._hubs[app]
         hubs = list(self._hubs.values())
         if len(hubs) != 1:
             count = f"{len(hubs)} applications have" if hubs else "no application has"
@@ -83,11 +91,14 @@ class SSEProg:
         """Mount the routes in ``app``. Raises `ValueError` for a bad setting in its config."""
         if "sseprog" in app.extensions:
             raise RuntimeError("this application has an SSEProg already: one serves all its jobs")
+        if app.url_map.host_matching and self._host is None:
+            raise ValueError("this application matches hosts: SSEProg(host=...) says which one")
         hub = self._hub or hub_of_config(app)
         adapter = Adapter(hub, self._authorize, user_of=_user_of, passing=(HTTPException,))
         prefix = self._prefix
         # First, since Flask refuses it once requests have been served.
         app.add_template_global(job_progress)
+        app.teardown_request(_close_unsent)
 
         def view(**_: str) -> Response:
             return _respond(adapter, request.path.removeprefix(prefix))
@@ -95,7 +106,11 @@ class SSEProg:
         for name, rule in _ROUTES.items():
             # Not by app.add_url_rule, which has a set of methods and answers the others itself.
             endpoint = f"sseprog.{name}"
-            app.url_map.add(app.url_rule_class(prefix + rule, endpoint=endpoint))
+            app.url_map.add(
+                app.url_rule_class(
+                    prefix + rule, endpoint=endpoint, host=self._host, subdomain=self._subdomain
+                )
+            )
             app.view_functions[endpoint] = view
         app.cli.add_command(commands)
         app.extensions["sseprog"] = self
@@ -110,7 +125,15 @@ def _respond(adapter: Adapter, path: str) -> Response:
         return current_app.response_class(reply.body, reply.status, list(reply.headers))
     # Nobody shall compress it: each event would wait for the next to fill a block.
     asked.environ.pop("HTTP_ACCEPT_ENCODING", None)
+    g._sseprog_stream = reply
     return current_app.response_class(reply, 200, list(STREAM_HEADERS), direct_passthrough=True)
+
+
+def _close_unsent(error: BaseException | None) -> None:
+    """Give back the place of a stream whose response was lost to an error on its way out."""
+    stream = g.pop("_sseprog_stream", None)
+    if error is not None and stream is not None:
+        stream.close()
 
 
 def _user_of(asked: Request) -> str | None:

@@ -160,12 +160,13 @@ class OfRequests(Serving):
         answer = plain.request("HEAD", "/j/stream", {"Last-Event-ID": "\xff\xfe"})
         assert answer.status in {200, 400}, "a server may drop such a header"
 
-    def test_a_slash_at_the_end_makes_no_difference(self, plain: Server) -> None:
-        plain.job("j")
-        assert plain.get("/j/").body == plain.get("/j").body
-        assert next(plain.stream("/j/stream/")).name == "status"
-        answer = plain.request("POST", "/j/cancel/", self.cancel_headers(plain))
-        assert answer.status == 202
+    def test_a_slash_too_many_is_another_path(self, plain: Server) -> None:
+        plain.job("j", begin=False)
+        for path in ("/j/", "/j/stream/", "/j/cancel/", "//j/cancel", "/j//cancel"):
+            method = "POST" if "cancel" in path else "GET"
+            answer = plain.request(method, path, self.cancel_headers(plain))
+            assert answer.status in {308, 404}, path  # some frameworks take a double one away
+        assert plain.remote("state", job_id="j")["status"] == "pending", "lest it go by a guard"
 
     def test_the_client_is_served_and_kept_by_its_version_only(self, plain: Server) -> None:
         first = plain.get("/static/sseprog.js")

@@ -5,11 +5,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from sseprog import Hub, JobNotFound
+from sseprog._app import incoming_of_scope
 from sseprog._connection import Connection
 from sseprog._proxies import Proxies
 from sseprog._streams import SyncStream
@@ -88,6 +90,22 @@ def test_a_test_client_has_no_threads_to_save() -> None:
     given = environ(wsgi__multithread=False)
     del given["SERVER_SOFTWARE"]
     assert incoming_of(given, "/").threads is None
+
+
+@pytest.mark.parametrize(
+    ("options", "places"), [({"threads": b"4"}, 2), ({"threads": b"1"}, 0), ({}, 8)]
+)
+def test_a_server_need_not_say_its_name(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, bytes], places: int
+) -> None:
+    uwsgi = ModuleType("uwsgi")  # which only its workers can import
+    uwsgi.opt = options  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "uwsgi", uwsgi)
+    given = environ()
+    del given["SERVER_SOFTWARE"]
+    incoming = incoming_of(given, "/")
+    assert incoming.threads == places
+    assert incoming.connection is not None
 
 
 def test_a_server_that_can_not_stream_is_explained_once(
@@ -226,6 +244,21 @@ def test_several_processes_without_a_shared_broker_are_told(
     assert len(told) == warns
 
 
+def test_the_drain_period_is_planned_once(make_hub: MakeHub) -> None:
+    hub = make_hub(drain=1000)
+    hub.create("j")
+    streams = [adapter_of(hub).answer(None, get("/j/stream")) for _ in range(9)]
+    for stream in streams:
+        assert isinstance(stream, SyncStream)
+        next(stream)
+    for _ in range(500):
+        hub.drain()
+    ends = [stream.subscription.deadline for stream in streams if isinstance(stream, SyncStream)]
+    assert len(ends) == 9
+    # A second plan would keep the earlier end of two, and so 500 of them end all at once.
+    assert max(ends) - time.monotonic() > 14, "a heartbeat at least comes first"
+
+
 # Whom a request is from
 
 
@@ -240,7 +273,9 @@ def test_several_processes_without_a_shared_broker_are_told(
         (["10.0.0.0/8"], "10.1.2.3", "10.7.7.7, 10.9.9.9", "10.7.7.7"),
         (["10.0.0.0/8"], "10.1.2.3", None, "10.1.2.3"),
         (["10.0.0.0/8"], "203.0.113.9", "198.51.100.1", "203.0.113.9"),
-        (["10.1.2.3"], "10.1.2.3", "what, ever", ""),
+        (["10.1.2.3"], "10.1.2.3", "198.51.100.1, unknown", "10.1.2.3"),
+        (["10.0.0.0/8"], "10.1.2.3", "203.0.113.7:4711", "203.0.113.7"),
+        (["10.0.0.0/8"], "10.1.2.3", "[2001:db8::1]:4711, 10.4.4.4:1", "2001:db8::/64"),
         (["::1"], "::1", "2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
         (["127.0.0.1"], "::ffff:127.0.0.1", "198.51.100.1", "198.51.100.1"),
         (["unix"], "", "198.51.100.1", "198.51.100.1"),
@@ -252,6 +287,14 @@ def test_an_address_is_believed_of_trusted_proxies_only(
     trusted: list[str], peer: str, forwarded: str | None, client: str
 ) -> None:
     assert Proxies(trusted).client(peer, forwarded) == client
+
+
+def test_a_header_of_several_lines_is_read_whole() -> None:
+    lines = [(b"x-forwarded-for", b"192.0.2.66"), (b"x-forwarded-for", b"198.51.100.1")]
+    scope = {"method": "GET", "query_string": b"", "headers": lines, "client": ("10.1.2.3", 1)}
+    incoming = incoming_of_scope(scope, "/j/stream")
+    assert incoming.header("x-forwarded-for") == "192.0.2.66, 198.51.100.1"
+    assert incoming.header("x-real-ip") is None
 
 
 @pytest.mark.parametrize("trusted", [["proxy"], ["10.0.0.0/99"], [""]])
@@ -297,6 +340,24 @@ def test_a_client_is_a_user_or_else_an_address(
     kept = ask(*first)
     assert isinstance(kept, SyncStream)
     assert isinstance(ask(*second), SyncStream) is room
+
+
+def test_a_user_that_can_not_be_told_counts_by_his_address(
+    make_hub: MakeHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(request: object) -> str:
+        raise ConnectionError("the database is down")
+
+    hub = make_hub(max_streams_per_client=1)
+    hub.create("j")
+    adapter = Adapter(hub, user_of=fail)
+    incoming = get("/j/stream")._replace(peer="203.0.113.9")
+    kept = adapter.answer(None, incoming._replace(query=f"ticket={hub.ticket('j')}"))
+    assert isinstance(kept, SyncStream)
+    again = adapter.answer(None, incoming._replace(query=f"ticket={hub.ticket('j')}"))
+    assert isinstance(again, Reply)
+    assert again.status == 503
+    assert "user_of failed" in caplog.text
 
 
 # Tickets

@@ -48,7 +48,7 @@ def test_routes_have_names(name: str, arguments: dict[str, str], url: str) -> No
         ("GET", "/jobs/j/cancel", 405, "POST"),
         ("PUT", "/jobs/j", 405, "GET, HEAD"),
         ("POST", "/jobs/j", 405, "GET, HEAD"),
-        ("POST", "/jobs/j/stream/", 405, "GET, HEAD"),
+        ("POST", "/jobs/j/stream/", 404, None),
         ("DELETE", "/jobs/j/stream", 405, "GET, HEAD"),
         ("OPTIONS", "/jobs/j/stream", 405, "GET, HEAD"),
         ("PROPFIND", "/jobs/j/stream", 405, "GET, HEAD"),
@@ -70,11 +70,12 @@ def test_every_answer_below_the_mount_is_the_protocol_s(
 
 
 @pytest.mark.parametrize("append_slash", [True, False])
-def test_a_trailing_slash_makes_no_difference(client: Client, hub: Hub, append_slash: bool) -> None:
+def test_a_slash_too_many_is_another_path(client: Client, hub: Hub, append_slash: bool) -> None:
     hub.create("j")
     with override_settings(APPEND_SLASH=append_slash):
-        assert client.get("/jobs/j/").json() == client.get("/jobs/j").json()
-        assert client.head("/jobs/j/stream/").status_code == 200
+        assert client.get("/jobs/j").status_code == 200
+        assert client.get("/jobs/j/").json() == {"error": "there is nothing here"}
+        assert client.head("/jobs/j/stream/").status_code == 404
 
 
 def test_the_rest_of_the_site_is_not_touched(client: Client) -> None:

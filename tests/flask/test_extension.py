@@ -1,11 +1,13 @@
 """The extension: its hub, its prefix, its names, and that applications keep apart."""
 
+import asyncio
+import gc
 import subprocess
 import sys
 from typing import Any
 
 import pytest
-from flask import Blueprint, Flask, abort, redirect, url_for
+from flask import Blueprint, Flask, abort, redirect, request, url_for
 
 from sseprog import Hub
 from sseprog_flask import SSEProg
@@ -37,6 +39,8 @@ def test_one_extension_may_serve_the_applications_of_a_factory(app: Flask) -> No
         assert progress.hub is only
     with other.test_request_context():
         assert progress.hub is not only
+    with Flask("third").app_context(), pytest.raises(RuntimeError, match="has no hub by this"):
+        _ = progress.hub
 
 
 def test_a_hub_may_be_shared_by_applications(app: Flask) -> None:
@@ -113,6 +117,25 @@ def test_the_application_s_own_routes_below_the_prefix_go_first(app: Flask) -> N
     assert client.get("/jobs/other").status_code == 404
 
 
+def test_an_application_that_matches_hosts_says_which_is_the_jobs() -> None:
+    app = Flask("hosts", host_matching=True, static_host="www.example.org")
+    with pytest.raises(ValueError, match=r"SSEProg\(host=\.\.\.\)"):
+        SSEProg(app)
+    SSEProg(app, host="jobs.example.org").hub.create("j")
+    client = app.test_client()
+    assert client.get("/jobs/j", base_url="http://jobs.example.org").status_code == 200
+    assert client.get("/jobs/j", base_url="http://www.example.org").status_code == 404
+
+
+def test_the_routes_may_be_on_a_subdomain() -> None:
+    app = Flask("subdomains", subdomain_matching=True)
+    app.config["SERVER_NAME"] = "example.org"
+    SSEProg(app, subdomain="jobs").hub.create("j")
+    client = app.test_client()
+    assert client.get("/jobs/j", base_url="http://jobs.example.org").status_code == 200
+    assert client.get("/jobs/j", base_url="http://example.org").status_code == 404
+
+
 # Settings
 
 
@@ -161,6 +184,15 @@ def test_a_secret_of_its_own_goes_before_the_application_s_key(app: Flask) -> No
     assert Hub(secret="another").tickets.admits(ticket, "j", "e")
 
 
+def test_a_secret_of_the_environment_goes_before_the_application_s_key(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSEPROG_SECRET", "another")
+    app.secret_key = "key"
+    ticket = SSEProg(app).hub.tickets.write("j", "e", 60)
+    assert Hub(secret="another").tickets.admits(ticket, "j", "e")
+
+
 # Who may watch
 
 
@@ -203,6 +235,32 @@ def test_an_application_s_own_guard_guards_the_jobs_too(app: Flask) -> None:
     assert app.test_client().get("/jobs/j").status_code == 403
 
 
+@pytest.mark.parametrize("path", ["/jobs/j/cancel", "/jobs/j/cancel/", "/jobs/j//cancel"])
+def test_a_guard_by_endpoint_is_not_to_be_gone_around(app: Flask, path: str) -> None:
+    hub = SSEProg(app).hub
+    hub.create("j")
+
+    @app.before_request
+    def guard() -> None:
+        if request.endpoint == "sseprog.cancel":
+            abort(403)
+
+    app.test_client().post(path, follow_redirects=True)
+    assert hub.snapshot("j").status == "pending"
+
+
+def test_authorize_may_be_async_where_a_coroutine_has_called(app: Flask) -> None:
+    async def authorize(request: object, job_id: str, owner: str | None) -> bool:
+        return True
+
+    SSEProg(app, authorize=authorize).hub.create("j")
+
+    async def call() -> int:
+        return app.test_client().get("/jobs/j").status_code
+
+    assert asyncio.run(call()) == 200
+
+
 # While streaming
 
 
@@ -218,6 +276,18 @@ def test_nothing_of_the_application_is_held_while_streaming(
     assert response.read1().startswith(b"retry: ")
     assert ended == ["request", "application"]
     assert hub.streams == 1
+
+
+def test_a_response_that_is_lost_on_its_way_gives_its_place_back(app: Flask) -> None:
+    hub = SSEProg(app).hub
+    hub.create("j")
+    app.after_request(lambda response: 1 / 0)
+    gc.disable()
+    try:
+        assert app.test_client().get("/jobs/j/stream").status_code == 500
+        assert hub.streams == 0
+    finally:
+        gc.enable()
 
 
 def test_what_reads_whole_answers_does_not_wait_for_a_stream(app: Flask) -> None:

@@ -218,8 +218,10 @@ def test_a_command_follows_a_job_of_another_process(
 @pytest.mark.parametrize(
     ("url", "text"),
     [
-        ("http://127.0.0.1:{port}/jobs/nope/stream", "answers 404"),
+        ("http://127.0.0.1:{port}/jobs/nope/stream", "can't be read: 404"),
         ("http://127.0.0.1:1/jobs/nope/stream", "can't be reached"),
+        ("http://127.0.0.1:{port}/page?ticket=s3cret", "is no stream, but text/html"),
+        ("http://[::1/jobs/nope/stream", "is no URL"),
         ("nope", "is not the URL of a stream"),
     ],
 )
@@ -227,9 +229,11 @@ def test_a_url_that_leads_to_no_job_is_explained(
     app: Flask, serve: Serve, folder: Path, url: str, text: str
 ) -> None:
     SSEProg(app)
+    app.add_url_rule("/page", "page", lambda: "a page")
     ran = run(folder, "sseprog.cli", "watch", url.format(port=serve(app)))
     assert ran.returncode == 2
     assert text in ran.stderr
+    assert "s3cret" not in ran.stderr
     assert "Traceback" not in ran.stderr
 
 

@@ -123,11 +123,9 @@ def test_routes_have_names_for_url_for(hub: Hub, serve: Serve, http: httpx.Clien
     }
 
 
-def test_a_job_may_be_called_static(hub: Hub, serve: Serve, connect: Connect) -> None:
-    hub.create("static")
-    server = serve(by_routes(hub))
-    stream = connect(server.port, "/jobs/static/stream")
-    assert next(stream).data["job_id"] == "static"
+def test_no_job_may_be_called_as_the_folder_of_the_script(hub: Hub) -> None:
+    with pytest.raises(ValueError, match="'static' is reserved"):
+        hub.create("static")
 
 
 def test_a_hub_serves_two_applications_at_once(hub: Hub, serve: Serve, connect: Connect) -> None:
