@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPMessage
-from typing import Any
+from typing import Any, Self
 
 __all__ = ["Answer", "Event", "Stream", "connect", "fetch"]
 
@@ -43,9 +43,15 @@ class Event:
         return int(self.id.rpartition("-")[2])
 
 
-def connect(port: int, timeout: float, sent: bytes = b"") -> socket.socket:
+def connect(
+    port: int, timeout: float, sent: bytes = b"", receive_buffer: int | None = None
+) -> socket.socket:
     """Open a connection and send what is given, which may be half a request, or nothing."""
-    connection = socket.create_connection(("127.0.0.1", port), timeout)
+    connection = socket.socket()
+    if receive_buffer is not None:  # before connect(), or the window is settled already
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    connection.settimeout(timeout)
+    connection.connect(("127.0.0.1", port))
     connection.sendall(sent)
     return connection
 
@@ -79,10 +85,16 @@ class Stream(Iterator[Event]):
     """
 
     def __init__(
-        self, port: int, target: str, headers: Mapping[str, str] | None = None, *, timeout: float
+        self,
+        port: int,
+        target: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        timeout: float = 10.0,
+        receive_buffer: int | None = None,
     ) -> None:
         accept = {"Accept": "text/event-stream", **(headers or {})}
-        self._socket = connect(port, timeout, _head("GET", target, accept))
+        self._socket = connect(port, timeout, _head("GET", target, accept), receive_buffer)
         self._timeout = timeout
         self._response: http.client.HTTPResponse | None = None
         self._unread = b""
@@ -149,6 +161,12 @@ class Stream(Iterator[Event]):
     def half_close(self) -> None:
         """Send a FIN and stay to listen."""
         self._socket.shutdown(socket.SHUT_WR)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def _check(deadline: float, what: str) -> None:

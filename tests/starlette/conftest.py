@@ -7,12 +7,12 @@ import httpx
 import pytest
 
 from sseprog import Hub
+from sseprog.testing._client import Stream
 
-from .event_client import EventClient
 from .uvicorn_thread import UvicornThread
 
 Serve = Callable[..., UvicornThread]
-Connect = Callable[..., EventClient]
+Connect = Callable[..., Stream]
 Eventually = Callable[[Callable[[], object]], None]
 
 
@@ -59,10 +59,10 @@ def serve(stopping_servers: list[UvicornThread]) -> Iterator[Serve]:
 @pytest.fixture
 def connect(serve: Serve) -> Iterator[Connect]:
     """Open a stream: ``connect(server.port, path)``. Closed before the server is stopped."""
-    clients: list[EventClient] = []
+    clients: list[Stream] = []
 
-    def open_stream(port: int, path: str, **options: Any) -> EventClient:
-        client = EventClient(port, path, **options)
+    def open_stream(port: int, path: str, **options: Any) -> Stream:
+        client = Stream(port, path, **options)
         clients.append(client)
         return client
 

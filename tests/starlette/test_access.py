@@ -24,10 +24,10 @@ from starlette.responses import RedirectResponse
 from starlette.routing import Mount
 
 from sseprog import Hub, hookimpl
+from sseprog.testing._client import Stream
 from sseprog_starlette import ProgressApp, ProgressResponse
 
 from .conftest import Connect, Eventually, Serve
-from .event_client import EventClient
 
 ROUTES = (("GET", "/stream"), ("HEAD", "/stream"), ("GET", ""), ("POST", "/cancel"))
 ALLOWED = [200, 200, 200, 202]
@@ -114,7 +114,7 @@ def test_one_client_may_open_so_many_streams_and_another_as_many(
     app = Starlette(routes=[Mount("/jobs", ProgressApp(hub))], middleware=middleware)
     port = serve(app).port
 
-    def open_stream(user: str) -> EventClient:
+    def open_stream(user: str) -> Stream:
         return connect(port, "/jobs/job-1/stream", headers={"X-User": user})
 
     for user in ("number", "other", "nobody"):  # the last is known by its address

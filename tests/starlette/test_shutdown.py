@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .event_client import EventClient
+from sseprog.testing._client import Stream
 
 STREAMS = 100
 PATIENCE = 5.0
@@ -55,15 +55,15 @@ app = ProgressApp(hub)
 }
 HUB = 'from sseprog import Hub\nhub = Hub()\nhub.create("job-1")\n'
 
-Start = Callable[..., tuple["subprocess.Popen[bytes]", list[EventClient]]]
+Start = Callable[..., tuple["subprocess.Popen[bytes]", list[Stream]]]
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     processes: list[subprocess.Popen[bytes]] = []
-    clients: list[EventClient] = []
+    clients: list[Stream] = []
 
-    def begin(app: str, *options: str) -> tuple["subprocess.Popen[bytes]", list[EventClient]]:
+    def begin(app: str, *options: str) -> tuple["subprocess.Popen[bytes]", list[Stream]]:
         """Start uvicorn in ``tmp_path``, and open the streams."""
         (tmp_path / "served.py").write_text(HUB + APPS[app])
         # In a file: a module of its own is what uvicorn reloads, and its workers import.
@@ -75,7 +75,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             path = "/job-1/stream" if app == "alone" else "/jobs/job-1/stream"
             port = listening.getsockname()[1]
             for _ in range(STREAMS):
-                client = EventClient(port, path)
+                client = Stream(port, path)
                 clients.append(client)
                 assert next(client).name == "status"
         return process, clients
@@ -88,7 +88,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         process.wait()
 
 
-def read_to_the_end(clients: list[EventClient]) -> None:
+def read_to_the_end(clients: list[Stream]) -> None:
     """Each has a last retry: and a clean end; one that is cut raises IncompleteRead."""
     for client in clients:
         assert list(client) == []

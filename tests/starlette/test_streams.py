@@ -12,16 +12,16 @@ import httpx
 import pytest
 
 from sseprog import Hub
+from sseprog.testing._client import Stream
 from sseprog_starlette import ProgressApp
 
 from .conftest import Connect, Eventually, Serve
-from .event_client import EventClient
 from .uvicorn_thread import LOOPS
 
-WAYS_TO_LEAVE: dict[str, Callable[[EventClient], None]] = {
-    "FIN": EventClient.close,
-    "RST": EventClient.reset,
-    "half close": EventClient.half_close,
+WAYS_TO_LEAVE: dict[str, Callable[[Stream], None]] = {
+    "FIN": Stream.close,
+    "RST": Stream.reset,
+    "half close": Stream.half_close,
 }
 
 
@@ -45,7 +45,7 @@ class Counting:
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("parser", ["h11", "httptools"])
 def test_a_client_that_leaves_is_noticed_though_nothing_is_written(
-    leave: Callable[[EventClient], None],
+    leave: Callable[[Stream], None],
     loop: str,
     parser: str,
     hub: Hub,
@@ -76,12 +76,12 @@ def test_clients_that_come_and_go_leave_nothing_behind(
     server = serve(ProgressApp(hub))
     hub.create("job-1")
     for number in range(200):
-        client = EventClient(server.port, "/job-1/stream")
+        client = Stream(server.port, "/job-1/stream")
         if number % 2:  # the others leave before the answer
             next(client)
         client.reset()
     # Not streams alone: some of the 200 may not have been accepted yet.
-    with EventClient(server.port, "/job-1/stream") as last:
+    with Stream(server.port, "/job-1/stream") as last:
         next(last)
         eventually(lambda: hub.streams == 1)
     eventually(lambda: hub.streams == 0)
