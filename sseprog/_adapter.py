@@ -32,12 +32,17 @@ _PROBE: Final = 1.0
 """Seconds between heartbeats where only a write can tell that the client has left."""
 
 _ONE_THREAD: Final = (
-    "streams are refused, and pages ask for snapshots instead: this server has one thread, which a "
-    "stream would hold. Under gunicorn, use --worker-class gthread --threads 16, or gevent"
+    "sseprog: streams are refused, and pages ask for snapshots instead: this server has one "
+    "thread, which a stream would hold. Under gunicorn, use --worker-class gthread --threads 16, "
+    "or gevent"
 )
 _NOT_SHARED: Final = (
-    "this server has several processes, but the broker keeps jobs in one: whoever asks another "
-    "finds none. Use one worker with many threads, or a broker that processes share"
+    "sseprog: this server has several processes, but the broker keeps jobs in one: whoever asks "
+    "another finds none. Use one worker with many threads, or a broker that processes share"
+)
+_FULL: Final = (
+    "sseprog: all places for streams are taken, and pages ask for snapshots until one is free. "
+    "More threads for the server are more places"
 )
 
 
@@ -124,6 +129,8 @@ class Adapter:
         if not isinstance(stream, kind):
             if ask.incoming.threads == 0:  # not full, nor draining: unable
                 self._warn_once(_ONE_THREAD)
+            elif ask.incoming.threads is not None and not self.hub.draining:
+                self._warn_once(_FULL)
             return finish(busy_reply(ask), head=ask.head)
         if stream.subscription.ended:
             stream.close()

@@ -31,6 +31,6 @@ def hub_of_options(options: Mapping[str, Any], *, said_as: str = "{}") -> Hub:
 def unknown_option(name: str, *, said_as: str = "{}", also: tuple[str, ...] = ()) -> str:
     """Say that there is no such option, and which one may have been meant."""
     known = (*KNOWN, *also)
-    close = difflib.get_close_matches(name, known, n=1)
+    close = difflib.get_close_matches(name.upper(), known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
     return f"{said_as.format(name)} is no setting of sseprog: {hint}"

@@ -9,6 +9,7 @@ from typing import Any, Final
 import httpx
 
 from .hub import Hub
+from .progress import TERMINAL
 
 __all__ = ["Unreachable", "states_at", "states_of"]
 
@@ -49,18 +50,34 @@ def states_at(url: str, stopping: threading.Event) -> Iterator[State]:
                     if not kind.startswith("text/event-stream"):
                         raise Unreachable(f"that is no stream, but {kind or 'of no known type'}")
                     reached = True
+                    served = False
                     for frame in _frames(response.iter_bytes()):
+                        served = served or "data" in frame
                         cursor = frame.get("id", cursor)
                         if "data" in frame:
                             yield json.loads(frame["data"])
                         if frame.get("event") in _TERMINAL:
                             return
+                if not served:  # there is no room for a stream
+                    state = _snapshot(client, url)
+                    yield state
+                    if state["status"] in TERMINAL:
+                        return
             except httpx.TransportError as error:  # as a browser does: come back
                 if not reached:
                     raise Unreachable(f"the server can't be reached: {error}") from error
             except httpx.InvalidURL as error:
                 raise Unreachable(f"that is no URL: {error}") from error
             stopping.wait(_PAUSE)
+
+
+def _snapshot(client: httpx.Client, url: str) -> State:
+    where = httpx.URL(url)
+    answer = client.get(where.copy_with(path=where.path.removesuffix("/stream")))
+    if answer.status_code != httpx.codes.OK:
+        raise Unreachable(f"the job can't be read: {answer.status_code}")
+    state: State = answer.json()
+    return state
 
 
 def states_of(hub: Hub, job_id: str) -> Iterator[State]:

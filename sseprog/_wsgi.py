@@ -60,7 +60,10 @@ def _gunicorn_threads() -> int | None:
 
 def _waitress_threads(environ: Mapping[str, Any]) -> int | None:
     channel = waitress_channel(environ)
-    return None if channel is None else int(channel.server.adj.threads)
+    if channel is None:
+        return None
+    # It accepts nobody any more above its limit of connections, whatever threads are free.
+    return min(int(channel.server.adj.threads), int(channel.server.adj.connection_limit) // 2)
 
 
 def _granian_threads(environ: Mapping[str, Any]) -> int | None:

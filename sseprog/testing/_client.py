@@ -51,8 +51,12 @@ def connect(
     if receive_buffer is not None:  # before connect(), or the window is settled already
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     connection.settimeout(timeout)
-    connection.connect(("127.0.0.1", port))
-    connection.sendall(sent)
+    try:
+        connection.connect(("127.0.0.1", port))
+        connection.sendall(sent)
+    except OSError:
+        connection.close()
+        raise
     return connection
 
 

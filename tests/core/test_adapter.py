@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -106,6 +106,26 @@ def test_a_server_need_not_say_its_name(
     incoming = incoming_of(given, "/")
     assert incoming.threads == places
     assert incoming.connection is not None
+
+
+def test_waitress_has_connections_for_others_too() -> None:
+    class Channel:  # waitress's, as far as it is asked
+        socket = None
+        server = SimpleNamespace(adj=SimpleNamespace(threads=102, connection_limit=100))
+
+        def check_client_disconnected(self) -> bool:
+            return False
+
+    given = environ(waitress__client_disconnected=Channel().check_client_disconnected)
+    assert incoming_of(given, "/").threads == 48
+
+
+def test_a_server_that_is_full_says_so_once(hub: Hub, caplog: pytest.LogCaptureFixture) -> None:
+    hub.create("j")
+    streams = opened(adapter_of(hub), incoming_of(environ(), "/j/stream"))
+    assert len(streams) == 8
+    [record] = caplog.records
+    assert "all places for streams are taken" in record.getMessage()
 
 
 def test_a_server_that_can_not_stream_is_explained_once(

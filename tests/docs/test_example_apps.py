@@ -28,7 +28,7 @@ def section(title: str, end: str) -> dict[str, str]:
 
 
 APPS = {
-    "fastapi": section("# sseprog\n", "Two lines in the page"),
+    "fastapi": section("# sseprog\n", "Run it by"),
     "flask": section("## Flask, Django", "And in Django"),
     "django": section("And in Django", "They run on the server"),
 }

@@ -215,6 +215,19 @@ def test_a_command_follows_a_job_of_another_process(
     assert ran.stdout.splitlines()[-2:] == ["far: half", "far: failed The job failed."]
 
 
+def test_a_command_reads_snapshots_where_streams_are_refused(
+    app: Flask, serve: Serve, folder: Path
+) -> None:
+    hub = SSEProg(app, Hub(max_streams=1)).hub
+    hub.create("full")
+    taken = hub.stream("full")
+    with hub.job("far") as job:
+        job.update(50, stage="half")
+    ran = run(folder, "sseprog.cli", "watch", f"http://127.0.0.1:{serve(app)}/jobs/far/stream")
+    assert (ran.returncode, ran.stdout) == (0, "far: completed\n")
+    assert taken is not None
+
+
 @pytest.mark.parametrize(
     ("url", "text"),
     [

@@ -256,7 +256,7 @@ export class JobProgress extends HTMLElement {
 		uncancelled: "Not cancelled. Try again.",
 		reference: "Reference",
 		label: "Progress",
-		reconnecting: "Connection lost, reconnecting… The job goes on.",
+		reconnecting: "Connection lost, reconnecting…",
 		gone: "This job is not known.",
 		denied: "Not allowed. Are you signed in?",
 		attempts: "Connection lost. Reload to try again.",
@@ -350,7 +350,8 @@ export class JobProgress extends HTMLElement {
 		const { status = "connecting", stage, progress, message, details } = this.#job;
 		const { state, reason, attempt } = this.#link;
 		const asked = this.#asked;
-		const ended = ENDED.includes(status);
+		const over = state === "closed" && (reason === "gone" || reason === "denied") && reason;
+		const ended = over || ENDED.includes(status);
 		const done = status === "completed";
 		const failed = status === "failed" || status === "lost";
 		// 100 is for the end.
@@ -360,7 +361,7 @@ export class JobProgress extends HTMLElement {
 		const seconds = ended || status === "stalled" ? 0 : (this.#due - Date.now()) / 1000;
 		const [unit, sign] = seconds > 5400 ? [3600, " h"] : seconds > 90 ? [60, " min"] : [10, "0 s"];
 		const eta = seconds > 0 ? words.left.replace("{}", Math.ceil(seconds / unit) + sign) : "";
-		const place = [words[status], !done && stage].filter(Boolean).join(" · ");
+		const place = over ? "" : [words[status], !done && stage].filter(Boolean).join(" · ");
 		const spoken = [place, whole && `${whole}%`, eta].filter(Boolean).join(", ");
 
 		const texts = {
@@ -376,7 +377,7 @@ export class JobProgress extends HTMLElement {
 		};
 		ui.message.role = failed ? "alert" : null;
 		for (const name in texts) put(ui[name], texts[name]);
-		this.setAttribute("state", status);
+		this.setAttribute("state", over || status);
 		ui.bar.style.width = `${percent ?? 0}%`;
 		ui.track.ariaLabel = label ?? words.label;
 		ui.track.ariaValueNow = whole;
