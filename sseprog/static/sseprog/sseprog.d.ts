@@ -125,7 +125,7 @@ export class JobProgressTracker {
  * | `label`       | what the job is about; also its name for screen readers                    |
  * | `cancellable` | show a button that cancels the job                                         |
  * | `csrf-token`  | sent as `X-CSRFToken` when the job is cancelled                            |
- * | `state`       | written by the element: `connecting`, or the job's status; for selectors   |
+ * | `state`       | written by the element: `connecting`, the job's status, `gone`, `denied` |
  *
  * Events bubble and cross shadow roots: `job-status`, `job-progress`, `job-complete` and `job-error`
  * have the document as `detail`; `job-connection` has a `ConnectionInfo` with its `state`.
