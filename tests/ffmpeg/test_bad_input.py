@@ -1,5 +1,6 @@
 """What can't become a stream, on both builds: a code, a sentence, and nothing at the target."""
 
+import base64
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -7,6 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+# Matroska's first bytes, then noise that makes ffmpeg say "End of file" rather than "Invalid data".
+STUB = base64.b64decode(
+    "GkXfo/p8n/emhlKbU/WTsJ0//p84uoqOPOTlID4Uhroe868lHZCudbOGeZccsrpVynQ/v6n19QLvotK9d7JKA4Qg"
+    "k72s3GuVxwCkOYmKSpe6Eqagmu02OTqxk82FZqyzZ6otDdWPrvcNo3c7+syeamnuQotZkWUuoukcV/3prIY="
+)
 
 QUICK = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
 
@@ -24,6 +31,7 @@ def pattern(size: str, seconds: float = 3) -> list[str]:
         ("noise.mp4", os.urandom(50_000), "input_invalid", "not a video"),
         ("page.mp4", b"<!doctype html><video src=x>" * 100, "input_invalid", "not a video"),
         ("nul.mkv", bytes(100_000), "input_invalid", "not a video"),
+        ("stub.mkv", STUB, "input_invalid", "not a video"),
     ],
 )
 def test_a_source_that_is_no_video_is_said_to_be_none(

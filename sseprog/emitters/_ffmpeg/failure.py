@@ -56,7 +56,8 @@ _KNOWN: Final = (
     _Known(
         re.compile(
             r"Invalid data found|moov atom not found|not on whitelist|partial file"
-            r"|Error while decoding|exceeds? (?:the )?max|Picture size .* is invalid"
+            r"|(?:INPUT|input): End of file|Error while decoding"
+            r"|exceeds? (?:the )?max|Picture size .* is invalid"
         ),
         "input_invalid",
         NOT_A_VIDEO,
