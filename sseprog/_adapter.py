@@ -77,9 +77,9 @@ class Adapter:
 
     async def answer_async(self, request: object, incoming: Incoming) -> Reply | AsyncStream:
         """Answer a request in the event loop; otherwise as `answer`."""
-        ask = parse(incoming)
+        ask = _parsed(incoming)
         if isinstance(ask, Reply):
-            return finish(ask, head=incoming.method == "HEAD")
+            return ask
         allowed = self._has_ticket(ask) or await self._access.allows_async(request, ask.job_id)
         settled = self._settle(ask, request, incoming, allowed)
         return settled if isinstance(settled, Reply) else self.open_async(settled)
@@ -89,9 +89,9 @@ class Adapter:
 
         For frameworks that decide in a thread and stream in an event loop.
         """
-        ask = parse(incoming)
+        ask = _parsed(incoming)
         if isinstance(ask, Reply):
-            return finish(ask, head=incoming.method == "HEAD")
+            return ask
         if incoming.processes and not self.hub.broker.shared:
             self._warn_once(_NOT_SHARED)
         allowed = self._has_ticket(ask) or self._access.allows(request, ask.job_id)
@@ -168,3 +168,8 @@ class Adapter:
         if text not in self._warned:
             self._warned.add(text)
             logger.warning(text)
+
+
+def _parsed(incoming: Incoming) -> Ask | Reply:
+    ask = parse(incoming)
+    return finish(ask, head=incoming.method == "HEAD") if isinstance(ask, Reply) else ask

@@ -1,8 +1,8 @@
 """End the streams when the server is told to stop, since most servers wait for them for ever.
 
 A handler is chained in front of the one that the server has set, never put in its place, and does
-nothing but start a thread that drains. (uvicorn, hypercorn and granian wait for open streams
-without a limit, gunicorn for 30 s: measured.)
+nothing but have the hubs drained, in the event loop's next turn or in a thread. (uvicorn,
+hypercorn and granian wait for open streams without a limit, gunicorn for 30 s: measured.)
 """
 
 import _thread
