@@ -11,7 +11,8 @@ TOKEN = "0123456789abcdef" * 2
 
 # What Django itself logs of a client that leaves, or a server that stops, amid a request.
 DJANGO_SAYS = [
-    r"Exception in ASGI application(.*\n)+?RuntimeError: CurrentThreadExecutor already quit.*",
+    r"(Exception|Error) in ASGI application(.*\n)+?RuntimeError: CurrentThreadExecutor already.*",
+    r"Traceback \(most.*\n([ \t].*\n)+RuntimeError: CurrentThreadExecutor already.*",
     r"Task exception was never retrieved(.*\n)+?django\.core\.exceptions\.RequestAborted",
 ]
 
