@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 __all__ = [
+    "BrokerUnavailable",
     "JobCancelled",
     "JobEnded",
     "JobFailed",
@@ -50,6 +51,10 @@ class JobEnded(SSEProgError):
 
 class JobNotFound(SSEProgError, LookupError):
     """There is no such job: it was never created, or its time to live is over."""
+
+
+class BrokerUnavailable(SSEProgError):
+    """The broker can't be reached, or doesn't answer in time; what was asked may work later."""
 
 
 class TooManyJobs(SSEProgError):

@@ -1,0 +1,74 @@
+"""What a store's `listen` tells a broker, and what it listens to."""
+
+import socket
+from collections.abc import Iterable
+from typing import Protocol
+
+from .store import Line
+
+__all__ = ["Bell", "Listener"]
+
+
+class Listener(Protocol):
+    """Whoever wants to know what happens to some jobs."""
+
+    bell: "Bell"
+    """Readable when `watched`, `held` or `closed` have changed since it was last cleared."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether nobody listens any more: `Store.listen` returns soon."""
+
+    def watched(self) -> set[str]:
+        """Return the jobs whose events are wanted."""
+
+    def held(self) -> set[str]:
+        """Return the jobs that this process holds, and would be told to stop."""
+
+    def ready(self, job_ids: Iterable[str]) -> None:
+        """Note that whatever happens to these jobs from now on is told.
+
+        The store says so once for each job in `watched`, and again for each that comes to it.
+        """
+
+    def news(self, job_id: str, epoch: str, seq: int, line: Line) -> None:
+        """Take an event. Of a job that nobody watches, or told before, it is dropped."""
+
+    def changed(self, job_id: str) -> None:
+        """Note that a job has changed, to be read: for stores that don't tell what is new."""
+
+    def asked(self, job_id: str) -> None:
+        """Note that a job is to stop: it is looked up who holds it."""
+
+
+class Bell:
+    """Wake a thread that waits in ``select`` for other things too."""
+
+    def __init__(self) -> None:
+        self._reads, self._writes = socket.socketpair()
+        self._reads.setblocking(False)
+        self._writes.setblocking(False)
+
+    def fileno(self) -> int:
+        """Return what to ``select`` for reading."""
+        return self._reads.fileno()
+
+    def ring(self) -> None:
+        """Make it readable. Any thread."""
+        try:
+            self._writes.send(b"!")
+        except BlockingIOError:  # it is, thousandfold
+            return
+
+    def clear(self) -> None:
+        """Make it silent, before looking at what has changed."""
+        try:
+            while self._reads.recv(4096):
+                pass
+        except BlockingIOError:
+            return
+
+    def close(self) -> None:
+        """Give up its sockets."""
+        self._reads.close()
+        self._writes.close()
