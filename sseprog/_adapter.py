@@ -1,5 +1,6 @@
 """What all adapters do with a request, in threads and in coroutines."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
@@ -16,10 +17,11 @@ from ._http import (
     busy_reply,
     finish,
     parse,
+    unavailable,
 )
 from ._signals import drain_on_signals
 from ._streams import AsyncStream, SyncStream
-from .errors import JobNotFound
+from .errors import BrokerUnavailable, JobNotFound
 from .hub import Hub, StreamOptions
 
 __all__ = ["Adapter"]
@@ -80,8 +82,16 @@ class Adapter:
         ask = _parsed(incoming)
         if isinstance(ask, Reply):
             return ask
-        allowed = self._has_ticket(ask) or await self._access.allows_async(request, ask.job_id)
-        settled = self._settle(ask, request, incoming, allowed)
+        try:
+            if not await self.hub.load(ask.job_id):
+                return finish(NOT_FOUND, head=ask.head)
+            allowed = self._has_ticket(ask) or await self._access.allows_async(request, ask.job_id)
+        except BrokerUnavailable:
+            return finish(unavailable(ask), head=ask.head)
+        if ask.what == "cancel" and self.hub.broker.shared:  # which waits for the broker
+            settled = await asyncio.to_thread(self._settle, ask, request, incoming, allowed)
+        else:
+            settled = self._settle(ask, request, incoming, allowed)
         return settled if isinstance(settled, Reply) else self.open_async(settled)
 
     def decide(self, request: object, incoming: Incoming) -> Reply | Ask:
@@ -94,7 +104,10 @@ class Adapter:
             return ask
         if incoming.processes and not self.hub.broker.shared:
             self._warn_once(_NOT_SHARED)
-        allowed = self._has_ticket(ask) or self._access.allows(request, ask.job_id)
+        try:
+            allowed = self._has_ticket(ask) or self._access.allows(request, ask.job_id)
+        except BrokerUnavailable:
+            return finish(unavailable(ask), head=ask.head)
         return self._settle(ask, request, incoming, allowed)
 
     def open(self, ask: Ask) -> Reply | SyncStream:
@@ -119,6 +132,8 @@ class Adapter:
             return finish(answer(self.hub, ask), head=ask.head)
         except JobNotFound:  # its time to live ended just now
             return finish(NOT_FOUND, head=ask.head)
+        except BrokerUnavailable:
+            return finish(unavailable(ask), head=ask.head)
 
     def _open(self, ask: Ask, open_stream: Callable[..., object], kind: type[S]) -> Reply | S:
         drain_on_signals(self.hub)
@@ -126,6 +141,8 @@ class Adapter:
             stream = open_stream(ask.job_id, **ask.options)
         except JobNotFound:
             return finish(NOT_FOUND, head=ask.head)
+        except BrokerUnavailable:
+            return finish(unavailable(ask), head=ask.head)
         if not isinstance(stream, kind):
             if ask.incoming.threads == 0:  # not full, nor draining: unable
                 self._warn_once(_ONE_THREAD)

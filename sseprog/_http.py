@@ -29,6 +29,7 @@ __all__ = [
     "busy_reply",
     "finish",
     "parse",
+    "unavailable",
 ]
 
 Headers = tuple[tuple[str, str], ...]
@@ -194,9 +195,19 @@ def _forged(header: Callable[[str], str | None]) -> bool:
 
 def busy_reply(ask: Ask) -> Reply:
     """Answer a request for a stream for which there is no room."""
-    if ask.takes_events:
+    return _later(ask, "there are too many streams, or the server is stopping")
+
+
+def unavailable(ask: Ask) -> Reply:
+    """Answer a request that can't be answered while the broker can't be reached."""
+    return _later(ask, "the jobs can't be reached for the moment")
+
+
+def _later(ask: Ask, reason: str) -> Reply:
+    """Say *come back later*, so that an ``EventSource`` does."""
+    if ask.what == "stream" and ask.takes_events:
         return Reply(200, STREAM_HEADERS, busy())
-    reply = _error(503, "there are too many streams, or the server is stopping")
+    reply = _error(503, reason)
     seconds = random.randint(1, 5)  # noqa: S311
     return reply._replace(headers=(*reply.headers, ("Retry-After", str(seconds))))
 

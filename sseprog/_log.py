@@ -1,12 +1,23 @@
 """The log of one job: its newest events as bytes, and the arithmetic of cursors into it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Final, Literal, NamedTuple, Self
 
 from ._event import Cursor, Event
+from .store import Line
 
 __all__ = ["Entry", "JobLog"]
+
+Kind = Literal["p", "s", "c", "e"]
+
+_KINDS: Final[Mapping[str, Kind]] = {"progress": "p", "complete": "c", "error": "e"}
+_NAMES: Final[Mapping[Kind, bytes]] = {
+    "p": b"progress",
+    "s": b"progress",
+    "c": b"complete",
+    "e": b"error",
+}
 
 
 class Entry(NamedTuple):
@@ -23,6 +34,15 @@ class Entry(NamedTuple):
         """The job's state at this event, as JSON."""
         return self.frame[self.data_at : -2]
 
+    @property
+    def line(self) -> Line:
+        """The event as stores keep it."""
+        if self.terminal:
+            return Line(
+                "c" if b"event: complete\n" in self.frame[: self.data_at] else "e", self.data
+            )
+        return Line("s" if self.opens_stage else "p", self.data)
+
 
 class JobLog:
     """A bounded, gapless run of a job's events, each serialised once.
@@ -31,19 +51,36 @@ class JobLog:
     call. The event with ``seq`` 0 is the state at the job's creation; at least the newest event
     is always kept, and nothing follows a terminal one.
 
-    ``retention``: how many events are kept; ``None`` keeps all.
+    ``retention``: how many events are kept; ``None`` keeps all. ``cut``: nobody adds to the log
+    any more, though the job goes on; its streams end, and their clients come back.
     """
 
-    __slots__ = ("_entries", "_head", "_joined", "_stage", "epoch", "newest", "retention")
+    __slots__ = ("_entries", "_head", "_joined", "_stage", "cut", "epoch", "newest", "retention")
 
-    def __init__(self, epoch: str, first: Event, *, retention: int | None) -> None:
-        self.epoch = epoch
+    def __init__(
+        self, epoch: str, seq: int, lines: Sequence[Line], *, retention: int | None
+    ) -> None:
+        """Start with one event or more, the last of which is number ``seq``."""
         self.retention = retention
+        self.cut = False
+        self.restart(epoch, seq, lines)
+
+    @classmethod
+    def of(cls, epoch: str, first: Event, *, retention: int | None) -> Self:
+        """Make the log of a new job."""
+        log = cls(epoch, 0, [Line("s", first.data)], retention=retention)
+        log._stage = first.progress.stage
+        return log
+
+    def restart(self, epoch: str, seq: int, lines: Sequence[Line]) -> None:
+        """Forget what there was; the last of ``lines`` is number ``seq``. Streams see a gap."""
+        self.epoch = epoch
         self._head = f"id: {epoch}-".encode()
         self._entries: list[Entry] = []
         self._stage: str | None = None
         self._joined: tuple[int, bool, bytes] | None = None
-        self.newest: Entry = self._add(0, first)
+        for number, line in enumerate(lines, start=seq + 1 - len(lines)):
+            self.newest: Entry = self._add(number, line)
 
     @property
     def ended(self) -> bool:
@@ -62,9 +99,18 @@ class JobLog:
 
     def append(self, event: Event) -> Entry:
         """Add an event; the oldest makes room."""
+        stage = event.progress.stage
+        kind = _KINDS[event.name]
+        if kind == "p" and stage != self._stage:
+            kind = "s"
+        self._stage = stage
+        return self.append_line(Line(kind, event.data))
+
+    def append_line(self, line: Line) -> Entry:
+        """Add an event as stores keep it; otherwise as `append`."""
         if self.newest.terminal:
             raise AssertionError("a log that has ended was appended to")
-        self.newest = self._add(self.newest.seq + 1, event)
+        self.newest = self._add(self.newest.seq + 1, line)
         self._joined = None
         if self.retention is not None and len(self._entries) > self.retention:
             del self._entries[0]
@@ -107,17 +153,10 @@ class JobLog:
         self._joined = (seq, conflate, frames)
         return frames
 
-    def _add(self, seq: int, event: Event) -> Entry:
-        head = b"%b%d\nevent: %b\ndata: " % (self._head, seq, event.name.encode())
-        stage = event.progress.stage
-        entry = Entry(
-            seq,
-            b"%b%b\n\n" % (head, event.data),
-            len(head),
-            opens_stage=stage != self._stage,
-            terminal=event.progress.ended,
-        )
-        self._stage = stage
+    def _add(self, seq: int, line: Line) -> Entry:
+        kind, data = line
+        head = b"%b%d\nevent: %b\ndata: " % (self._head, seq, _NAMES[kind])
+        entry = Entry(seq, b"%b%b\n\n" % (head, data), len(head), kind == "s", kind in "ce")
         self._entries.append(entry)
         return entry
 

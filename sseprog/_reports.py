@@ -7,6 +7,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from ._ending import fitting
 from ._timer import Timer
 from ._track import Track
 from .errors import JobEnded
@@ -39,6 +40,7 @@ class Reports:
         self.started_at: datetime | None = None
         self.counting: Track | None = None  # whose count is read when the next state is published
         self.ended = False
+        self.attempt: int | None = None  # which one this is, where they are counted
         self._job_id = job_id
         self._append = append
         self._lock = lock
@@ -47,7 +49,7 @@ class Reports:
         self._highest = 0.0
         self._message_of: Track | None = None  # who has set the message, if a track has
         self._changed = False
-        self._published: Progress | None = None
+        self.published: Progress | None = None
         self._published_at = 0.0
         self._flush_planned = False
 
@@ -82,7 +84,7 @@ class Reports:
     def submit(self) -> None:
         """Publish what has changed: now, or when the throttle allows it."""
         self._changed = True
-        before = self._published
+        before = self.published
         if (
             before is None
             or time.monotonic() - self._published_at >= self._throttle
@@ -101,11 +103,14 @@ class Reports:
     def publish(self, status: Status) -> None:
         """Append the state to the job's log. Raises `JobEnded` if the job was taken over."""
         self.read(self.counting)
+        details = self.details
+        if self.attempt is not None:
+            details = fitting({**details, "attempt": self.attempt}, details)
         state = Progress(
             self.progress,
             stage=self.stage,
             message=self.message,
-            details=self.details,
+            details=details,
             eta=self.eta,
             status=status,
             job_id=self._job_id,
@@ -113,7 +118,7 @@ class Reports:
             updated_at=datetime.now(UTC),
         )
         self._changed = False
-        self._published = state
+        self.published = state
         self._published_at = time.monotonic()
         try:
             self._append(state)

@@ -24,8 +24,8 @@ class Subscription:
     though the log has not grown.
     """
 
-    __slots__ = ("_end_at", "_head", "_heartbeat", "_quiet", "_replay_to", "_seq", "_settings",
-                 "deadline", "ended", "log")  # fmt: skip
+    __slots__ = ("_end_at", "_epoch", "_head", "_heartbeat", "_quiet", "_replay_to", "_seq",
+                 "_settings", "deadline", "ended", "log")  # fmt: skip
 
     def __init__(
         self,
@@ -48,6 +48,7 @@ class Subscription:
         self._head = b""
         # What a client missed while it was away is replayed whole, never conflated.
         self._replay_to = log.newest.seq
+        self._epoch = log.epoch
         self._seq = log.newest.seq
         self.ended = log.ended and cursor == log.cursor
         self.deadline = math.inf if self.ended else now
@@ -67,11 +68,11 @@ class Subscription:
             return b""
         chunk = self._head
         self._head = b""
-        if self._seq != self.log.newest.seq:
+        if self.behind:
             chunk += self._news()
         if self.log.ended:
             self.ended = True
-        elif now >= self._end_at:
+        elif now >= self._end_at or self.log.cut:
             chunk += last_retry()
             self.ended = True
         elif not chunk and now >= self.deadline:
@@ -83,7 +84,7 @@ class Subscription:
     @property
     def behind(self) -> bool:
         """Tell whether the log holds what the stream has not had."""
-        return self._seq != self.log.newest.seq
+        return self._seq != self.log.newest.seq or self._epoch != self.log.epoch
 
     def drain(self, now: float) -> None:
         """Plan the end of the stream: now, or spread over the drain period."""
@@ -93,6 +94,9 @@ class Subscription:
 
     def _news(self) -> bytes:
         newest = self.log.newest.seq
+        if self._epoch != self.log.epoch:  # events were lost, or the job has begun anew
+            self._epoch, self._replay_to = self.log.epoch, newest
+            self._seq = self.log.oldest_seq - 2  # from where nothing can be told any more
         lag = newest - self._seq
         limit = self._settings.conflate_after
         conflate = limit is not None and lag > limit and self._seq >= self._replay_to

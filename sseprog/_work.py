@@ -59,7 +59,8 @@ async def _drive_async(job: "Job", work: AsyncIterator[Progress]) -> None:
     except asyncio.CancelledError:
         if not job.cancelled:
             raise
-        raise JobCancelled(f"job {job.id!r} was cancelled") from None
+        job._check()  # says why
+        raise
     finally:
         job._on_stop = None
         await _aclose(job, work)
@@ -98,7 +99,7 @@ class Workers:
         self._hub = hub
         self._limit = limit
         self._lock = threading.Lock()
-        self._waiting: dict[str, Callable[[], None]] = {}
+        self._waiting: dict[str, Callable[[], object]] = {}
         self._threads: set[threading.Thread] = set()
         self._closed = False
         # Held while places are looked up and told, so that no job is told an older one last.
@@ -106,7 +107,7 @@ class Workers:
         self._told: dict[str, int] = {}
         self._tell_planned = False
 
-    def submit(self, job_id: str, run: Callable[[], None]) -> None:
+    def submit(self, job_id: str, run: Callable[[], object]) -> None:
         """Run ``run`` as soon as a thread is free.
 
         Raises `ValueError` for a job that waits already, `RuntimeError` once closed.

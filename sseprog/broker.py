@@ -2,29 +2,46 @@
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from typing import ClassVar
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
 
 from ._event import Event
 from ._log import Entry, JobLog
 from ._settings import Settings
 
-__all__ = ["Broker"]
+__all__ = ["Broker", "Hold"]
+
+
+class Hold(NamedTuple):
+    """What `Broker.begin` gives to who holds a job from now on.
+
+    ``attempt`` counts from 1; ``newest`` is the state that the job was found in, as JSON, where
+    that could be learned in time.
+    """
+
+    token: str
+    attempt: int
+    newest: bytes | None
 
 
 class Broker(ABC):
     """Keep jobs: their owner, their log, who holds them, and who wants them cancelled.
 
     Made by a `Hub` as ``SomeBroker(url, settings)``. Every method may be called from any thread,
-    and is atomic: no other call, in this process or another, sees half of it.
+    and is atomic: no other call, in this process or another, sees half of it. One that can't be
+    reached in time raises `BrokerUnavailable`, but never to who reports: `create`, `begin` and
+    `append` are carried out later then.
 
     **Logs.** `watch` gives a `JobLog`, the job as this process sees it. The log only ever grows,
     by appending, under `lock`; whoever reads it holds `lock` too. After each growth, and not
     before, the broker calls each ``wake`` that `watch` was given, without holding `lock`; a
-    ``wake`` returns at once and does not raise.
+    ``wake`` returns at once and does not raise. A log that has lost events, or whose job begins
+    anew, is restarted under another epoch; one that can't be kept up to date any more is cut.
 
-    **Holding.** `begin` hands out a token, and the newest token wins: `append` with an older one
-    raises `JobEnded`. So a process that was asleep while another took over can do no harm.
+    **Holding.** `begin` hands out a token, and the newest token wins: what is appended with an
+    older one is refused. So a process that was asleep while another took over can do no harm.
+    Where processes share a broker, the holder's process renews a lease; a job whose lease is
+    overdue becomes ``stalled``, and after a second lease ``lost``, once, whoever sees it first.
 
     **Ends.** After a terminal event a job accepts nothing: every method that would change it
     raises `JobEnded`. It is kept for ``settings.ttl`` seconds by the broker's clock, then unknown.
@@ -57,26 +74,45 @@ class Broker(ABC):
 
     @abstractmethod
     def newest(self, job_id: str) -> tuple[str, Entry]:
-        """Return the job's epoch and its newest event."""
+        """Return the job's epoch and its newest event, as this process knows it."""
 
     @abstractmethod
     def recent(self, limit: int) -> list[Entry]:
         """Return the newest event of each of the ``limit`` jobs made last, the newest job first."""
 
     @abstractmethod
-    def begin(self, job_id: str, cancelled: Callable[[], None]) -> str:
-        """Take hold of a job and return a new token; ``cancelled`` is called if `cancel` is."""
+    def load(self, job_id: str, loaded: Callable[[bool | None], None]) -> None:
+        """Get a job, so that `owner`, `newest` and `watch` need not wait for a while (seconds).
 
-    @abstractmethod
-    def append(self, job_id: str, event: Event, *, token: str | None) -> None:
-        """Add an event to the job's log, numbered one above its newest.
-
-        ``token=None`` speaks for a job that nobody holds yet, and raises `JobEnded` if one does.
+        Does not wait; calls ``loaded``, in any thread, with whether there is such a job, or with
+        ``None`` if that can't be learned.
         """
 
     @abstractmethod
-    def renew(self, tokens: Iterable[tuple[str, str]]) -> list[str]:
-        """Renew the leases of (job id, token) pairs; return the ids of those that are no more."""
+    def begin(self, job_id: str, stop: Callable[[str], None], *, resume: bool = False) -> Hold:
+        """Take hold of a job.
+
+        ``stop`` is called with ``cancelled`` if `cancel` is, and with ``ended`` when the job is
+        found to be another's, or over. ``resume``: an ended job too; one that has been begun
+        before starts a new attempt, with a new log.
+        """
+
+    @abstractmethod
+    def append(
+        self, job_id: str, event: Event, *, token: str | None, release: bool = False
+    ) -> None:
+        """Add an event to the job's log, numbered one above its newest.
+
+        ``token=None`` speaks for a job that nobody holds yet, and is refused if one does.
+        ``release``: hold the job no longer, though it has not ended.
+
+        Raises `JobEnded` if that is known to be refused. Where processes share the broker that
+        may be learned later, of which `begin`'s ``stop`` tells; nothing waits for it here.
+        """
+
+    @abstractmethod
+    def flush(self, job_id: str, timeout: float) -> bool:
+        """Wait until nothing that was appended to a job here is on its way; tell whether so."""
 
     @abstractmethod
     def cancel(self, job_id: str, event: Event) -> bool:
@@ -96,3 +132,7 @@ class Broker(ABC):
     @abstractmethod
     def close(self) -> None:
         """Give up connections and threads. Calling it again does nothing."""
+
+    @abstractmethod
+    def abandon(self) -> None:
+        """Start anew in a process that was forked: connections and threads are its parent's."""

@@ -29,8 +29,8 @@ from ._subscription import Subscription
 from ._tickets import Tickets
 from ._timer import Timer
 from ._work import Work, Workers, drive
-from .broker import Broker
-from .errors import JobEnded, JobNotFound
+from .broker import Broker, Hold
+from .errors import BrokerUnavailable, JobEnded, JobNotFound
 from .job import Job
 from .plugins import Plugins
 from .progress import Progress, check_job_id
@@ -43,6 +43,7 @@ __all__ = ["Hub", "StreamOptions"]
 logger = logging.getLogger("sseprog")
 
 _LONGEST_TICKET: Final = 86_400.0  # seconds; whom one trusts for longer has a login
+LOAD_TIMEOUT: Final = 5.0  # seconds
 _DEFAULT_WORKERS: Final = min(32, (os.cpu_count() or 1) + 4)  # as concurrent.futures has it
 
 
@@ -94,6 +95,11 @@ class Hub:
         self.tickets = Tickets(secret or os.environ.get("SSEPROG_SECRET"))
         self.plugins = Plugins()
         self.broker = broker if isinstance(broker, Broker) else self._make_broker(broker)
+        self._start_anew()
+        self._closed = False
+        _open.add(self)
+
+    def _start_anew(self) -> None:
         self.timer = Timer()
         self._draining = False
         self.iterators: weakref.WeakSet[AsyncStream | SyncStream] = weakref.WeakSet()
@@ -102,8 +108,6 @@ class Hub:
         self._running: set[Job] = set()
         self._lock = threading.Lock()
         self._workers = Workers(self, self.settings.workers or _DEFAULT_WORKERS)
-        self._closed = False
-        _open.add(self)
 
     def __repr__(self) -> str:
         return f"<Hub on {type(self.broker).__name__}>"
@@ -126,13 +130,16 @@ class Hub:
         self.plugins.observe(job_id, event)
         return job_id
 
-    def job(self, job_id: str) -> Job:
+    def job(self, job_id: str, *, resume: bool = False) -> Job:
         """Return the job to report with: ``with hub.job(job_id) as job: job.update(12.5)``.
 
         A job that was not created is, without an owner, when the block is entered. Entering
         raises `JobEnded` if the job has ended. If another block holds it, this one takes over.
+
+        ``resume``: begin a job that has ended too, as a task does that is tried again. Each time
+        but the first is a new attempt, which starts from 0; ``details.attempt`` counts them.
         """
-        return Job(self, check_job_id(job_id))
+        return Job(self, check_job_id(job_id), resume=resume)
 
     def start(
         self,
@@ -152,7 +159,7 @@ class Hub:
             raise RuntimeError("the hub is closed: it starts no more jobs")
         work = self._make_work(emitter, options)
         job_id = self._create_unless_there(job_id, owner)
-        self._workers.submit(job_id, lambda: self._drive(job_id, work))
+        self._workers.submit(job_id, partial(self._drive, job_id, work))
         return job_id
 
     def run(
@@ -161,19 +168,24 @@ class Hub:
         *,
         job_id: str | None = None,
         owner: str | int | UUID | None = None,
+        resume: bool = False,
         **options: Any,
     ) -> Progress:
         """Run an emitter in this thread, as a task of a job queue does; return the last state.
 
-        Raises what the emitter raises, after the job has ended in ``error``.
+        ``resume`` is that of `job`. Raises what the emitter raises, after the job has ended in
+        ``error``.
         """
         work = self._make_work(emitter, options)
-        job_id = self._create_unless_there(job_id, owner)
-        self._drive(job_id, work)
-        return self.snapshot(job_id)
+        if not (resume and job_id is not None):
+            job_id = self._create_unless_there(job_id, owner)
+        return self._drive(job_id, work, resume=resume)
 
     def snapshot(self, job_id: str) -> Progress:
-        """Return the newest state. Raises `JobNotFound`."""
+        """Return the newest state, as this process knows it.
+
+        Raises `JobNotFound`, and `BrokerUnavailable` if the broker doesn't answer.
+        """
         return Progress.from_json(self.broker.newest(job_id)[1].data)
 
     def cancel(self, job_id: str) -> None:
@@ -185,6 +197,35 @@ class Hub:
         if self.broker.cancel(job_id, event):
             self.plugins.observe(job_id, event)
             self._workers.discard(job_id)
+
+    async def load(self, job_id: str) -> bool:
+        """Get a job from a broker that processes share; tell whether there is one.
+
+        `astream`, `snapshot` and the like then need not wait for the broker for ten seconds.
+        Raises `BrokerUnavailable` if it doesn't answer.
+        """
+        if not self.broker.shared:
+            return True
+        loop = asyncio.get_running_loop()
+        found: asyncio.Future[bool | None] = loop.create_future()
+
+        def settle(there: bool | None) -> None:
+            if not found.done():
+                found.set_result(there)
+
+        def loaded(there: bool | None) -> None:
+            with suppress(RuntimeError):  # the loop is closed, and nobody waits
+                loop.call_soon_threadsafe(settle, there)
+
+        self.broker.load(job_id, loaded)
+        timeout = loop.call_later(LOAD_TIMEOUT, settle, None)
+        try:
+            there = await found
+        finally:
+            timeout.cancel()
+        if there is None:
+            raise BrokerUnavailable("the broker does not answer in time")
+        return there
 
     def jobs(self, limit: int = 100) -> list[Progress]:
         """Return the newest states of the jobs made last, the newest job first."""
@@ -219,13 +260,21 @@ class Hub:
         malformed ``last_event_id``. ``close()`` the iterator to leave early.
         """
         _check_stream_options(options)
+        if self.broker.shared:  # before the lock: it may have to be read
+            self.broker.newest(job_id)
         with self.broker.lock:  # lest two threads take the last place
             return SyncStream(self, job_id, options) if self._has_room(options) else BusyStream()
 
     def astream(self, job_id: str, **options: Unpack[StreamOptions]) -> AsyncIterator[bytes]:
-        """Return a job's events as bytes, for coroutines; otherwise as `stream`."""
+        """Return a job's events as bytes, for coroutines; otherwise as `stream`.
+
+        Where processes share the broker, ``await hub.load(job_id)`` before: else the event loop
+        waits here until the job is read.
+        """
         _check_stream_options(options)
         pump = self._pump()
+        if self.broker.shared:
+            self.broker.newest(job_id)
         with self.broker.lock:
             if self._has_room(options):
                 return AsyncStream(self, job_id, pump, options)
@@ -322,36 +371,48 @@ class Hub:
                 pump = self._pumps[loop] = Pump(self, loop)
         return pump
 
-    def publish(self, state: Progress, *, token: str | None) -> None:
+    def publish(self, state: Progress, *, token: str | None, release: bool = False) -> None:
         """Append a state to its job's log. Raises `JobEnded`, `JobNotFound`."""
         event = Event.of(state)
-        self.broker.append(state.job_id, event, token=token)
+        self.broker.append(state.job_id, event, token=token, release=release)
         self.plugins.observe(state.job_id, event)
 
-    def hold(self, job: Job) -> str:
-        """Take hold of a job for an emitter, and return its token."""
-        cancelled = partial(job._request_stop, "cancelled")
+    def flush(self, job_id: str) -> None:
+        """Wait until the broker has a job's end, ``flush_timeout`` at most; log if it hasn't."""
+        timeout = self.settings.flush_timeout or 0.0
+        if not self.broker.flush(job_id, timeout):
+            logger.error(
+                "job %s has ended, but the broker doesn't have that after %g s; it is told as soon "
+                "as it can be reached, while this process lives",
+                job_id,
+                timeout,
+            )
+
+    def hold(self, job: Job, *, resume: bool) -> Hold:
+        """Take hold of a job for an emitter."""
+        stop = job._request_stop
         try:
-            token = self.broker.begin(job.id, cancelled)
+            hold = self.broker.begin(job.id, stop, resume=resume)
         except JobNotFound:
             with suppress(ValueError):  # another thread has made it meanwhile
                 self.create(job.id)
-            token = self.broker.begin(job.id, cancelled)
+            hold = self.broker.begin(job.id, stop, resume=resume)
         with self._lock:
             self._running.add(job)
             closed = self._closed
         if closed:  # when the others were told
             job._request_stop("interrupted")
-        return token
+        return hold
 
     def release(self, job: Job) -> None:
         """Forget a job that an emitter held."""
         with self._lock:
             self._running.discard(job)
 
-    def _drive(self, job_id: str, work: Work) -> None:
-        with self.job(job_id) as job:
+    def _drive(self, job_id: str, work: Work, *, resume: bool = False) -> Progress:
+        with self.job(job_id, resume=resume) as job:
             drive(job, work)
+        return job.state
 
     def _make_work(self, emitter: str | Callable[..., Work], options: dict[str, Any]) -> Work:
         function = self.plugins.emitter(emitter) if isinstance(emitter, str) else emitter
@@ -396,6 +457,15 @@ def _check_stream_options(options: StreamOptions) -> None:
 
 
 _open: Final["weakref.WeakSet[Hub]"] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """Leave to the parent its threads, its streams and the jobs that it works on."""
+    for hub in list(_open):
+        hub._start_anew()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 @atexit.register

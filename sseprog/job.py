@@ -1,5 +1,6 @@
 """A job as its emitter sees it: report, be throttled, be cancelled, end exactly once."""
 
+import asyncio
 import logging
 import threading
 from collections.abc import (
@@ -14,7 +15,7 @@ from collections.abc import (
 from contextlib import suppress
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, SupportsFloat, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Self, SupportsFloat, TypeVar, overload
 
 from msgspec import UNSET, UnsetType
 
@@ -33,6 +34,8 @@ T = TypeVar("T")
 
 logger = logging.getLogger("sseprog")
 
+_TOO_LATE: Final = "job %s ended as %s too late: it had ended before, or was taken over"
+
 
 class Job:
     """Report a job's progress, inside ``with hub.job(job_id) as job:`` or ``async with``.
@@ -45,14 +48,16 @@ class Job:
     Its methods may be called from any thread, and never block.
     """
 
-    def __init__(self, hub: "Hub", job_id: str) -> None:
+    def __init__(self, hub: "Hub", job_id: str, *, resume: bool = False) -> None:
         self.id = job_id
         self._hub = hub
+        self._resume = resume
         self._token: str | None = None
         # Reentrant: a publish may run a stream's send(), and that the application's code.
         self._lock = threading.RLock()
         self._stop: str = ""  # why the work is to stop, as details.code says it
         self._on_stop: Callable[[], object] | None = None
+        self._postponed = False
         self._tracks: list[Track] = []  # the loops that are being tracked, innermost last
         self._reports = Reports(
             job_id,
@@ -64,6 +69,14 @@ class Job:
 
     def __repr__(self) -> str:
         return f"<Job {self.id!r}>"
+
+    @property
+    def state(self) -> Progress:
+        """The newest state that was published. Raises `JobEnded` before the job has begun."""
+        published = self._reports.published
+        if published is None:
+            raise self._not_begun()
+        return published
 
     @property
     def cancelled(self) -> bool:
@@ -215,12 +228,19 @@ class Job:
         if self._reports.ended:
             raise JobEnded(f"job {self.id!r} has ended, or was taken over")
         if self._token is None:
-            raise JobEnded(f"job {self.id!r} has not begun: use it in a with block")
+            raise self._not_begun()
+        if self._stop == "ended":
+            raise JobEnded(f"job {self.id!r} has ended, or was taken over")
         if self._stop:
             raise JobCancelled(f"job {self.id!r} was cancelled")
 
+    def _not_begun(self) -> JobEnded:
+        return JobEnded(f"job {self.id!r} has not begun: use it in a with block")
+
     def _append(self, state: Progress) -> None:
-        self._hub.publish(state, token=self._token)
+        # A pending job is nobody's: `postpone` gives it back.
+        release = state.status == "pending"
+        self._hub.publish(state, token=self._token, release=release)
 
     def _request_stop(self, code: str) -> None:
         """Have the next report raise, and wake an emitter that can be woken. Any thread."""
@@ -235,12 +255,17 @@ class Job:
     def __enter__(self) -> Self:
         if self._token is not None:
             raise JobEnded(f"job {self.id!r}: a Job is used once; call hub.job() again")
-        self._token = self._hub.hold(self)
+        hold = self._hub.hold(self, resume=self._resume)
+        self._token = hold.token
         try:
             with self._lock:
-                before = self._hub.snapshot(self.id)  # of whom this one takes over from, maybe
-                self._reports.set_progress(before.progress)
-                self._reports.started_at = before.started_at or datetime.now(UTC)
+                self._reports.started_at = datetime.now(UTC)
+                if self._resume:
+                    self._reports.attempt = hold.attempt
+                if hold.newest is not None and not (self._resume and hold.attempt > 1):
+                    before = Progress.from_json(hold.newest)  # of whom this one takes over from
+                    self._reports.set_progress(before.progress)
+                    self._reports.started_at = before.started_at or self._reports.started_at
                 self._reports.publish("running")
         except BaseException:
             self._hub.release(self)
@@ -255,13 +280,18 @@ class Job:
     ) -> None:
         try:
             with self._lock:
+                if self._stop == "ended":
+                    self._reports.ended = True
                 if isinstance(error, JobEnded) and self._reports.ended:
                     return  # told by this very error
                 self._end(ending_by(self.id, error, interrupted=self._stop == "interrupted"))
+            self._hub.flush(self.id)
         finally:
             self._hub.release(self)
 
     async def __aenter__(self) -> Self:
+        if self._hub.broker.shared:  # which may have to be waited for
+            return await asyncio.to_thread(self.__enter__)
         return self.__enter__()
 
     async def __aexit__(
@@ -270,12 +300,18 @@ class Job:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.__exit__(kind, error, traceback)
+        if self._hub.broker.shared:
+            leaving = asyncio.to_thread(self.__exit__, kind, error, traceback)
+            await asyncio.shield(leaving)
+        else:
+            self.__exit__(kind, error, traceback)
 
     def _end(self, ending: Ending) -> None:
         reports = self._reports
+        if self._postponed:
+            return
         if reports.ended:
-            logger.warning("job %s ended as %s, but had ended before", self.id, ending.status)
+            logger.warning(_TOO_LATE, self.id, ending.status)
             return
         reports.read(reports.counting)
         if ending.status == "completed":
@@ -288,10 +324,26 @@ class Job:
         try:
             reports.publish(ending.status)
         except JobEnded:
-            logger.warning("job %s was taken over before it ended as %s", self.id, ending.status)
+            logger.warning(_TOO_LATE, self.id, ending.status)
         except Exception:  # of the broker's; the work is done, and not to blame
             logger.exception("job %s: its end, %s, can't be published", self.id, ending.status)
         reports.ended = True
+
+    def postpone(self, message: str = "") -> None:
+        """Give the job back, pending, to be taken up again with ``resume=True``.
+
+        For work that is tried again later: the job has not ended, but nobody holds it any more,
+        so that neither its end nor its silence counts. Leave its block after that.
+        """
+        message = check_text("message", message)
+        with self._lock:
+            self._check()
+            self._reports.counting = None
+            self._reports.set_message(message)
+            self._reports.eta = None
+            self._reports.publish("pending")
+            self._reports.ended = self._postponed = True
+        self._hub.flush(self.id)
 
     def _complete_with(self, details: Mapping[str, Any]) -> None:
         """Make ``details`` those of the end; what an emitter returns."""

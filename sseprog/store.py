@@ -187,7 +187,8 @@ class Store(ABC):
     """Keep jobs where several processes find them.
 
     `write` and `sweep` are called by one thread, `read` and `recent` by another, `listen` by a
-    third; the three may run at once. All may raise `BrokerUnavailable`: they are called again, after a while.
+    third; the three may run at once. All may raise `BrokerUnavailable`: they are called again,
+    after a while.
     """
 
     @abstractmethod

@@ -3,33 +3,32 @@
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from datetime import UTC, datetime
 from itertools import islice
-from typing import Final
 
 from sseprog._event import Event
 from sseprog._log import Entry, JobLog
 from sseprog._settings import Settings
-from sseprog.broker import Broker
+from sseprog.broker import Broker, Hold
 from sseprog.errors import JobEnded, JobNotFound, TooManyJobs
+from sseprog.progress import Progress
+from sseprog.store import REPLAY_AFTER_END, Line
 
 __all__ = ["MemoryBroker"]
-
-REPLAY_AFTER_END: Final = 60.0
-"""Seconds that an ended job keeps its whole log, for browsers that are just reconnecting (they
-back off by at most 30 s); then it shrinks to its terminal event."""
 
 
 class _Job:
     """What the broker knows of one job."""
 
-    __slots__ = ("cancelled", "ended_at", "log", "owner", "token", "wakes")
+    __slots__ = ("attempt", "ended_at", "log", "owner", "stop", "token", "wakes")
 
     def __init__(self, owner: str | None, log: JobLog) -> None:
         self.owner = owner
         self.log = log
         self.token: str | None = None
-        self.cancelled: Callable[[], None] | None = None
+        self.stop: Callable[[str], None] | None = None
+        self.attempt = 0
         self.ended_at = 0.0
         # Replaced, never changed, so that it can be walked through without the lock.
         self.wakes: tuple[Callable[[], None], ...] = ()
@@ -59,7 +58,7 @@ class MemoryBroker(Broker):
                     raise ValueError(f"job {job_id!r} exists and has not ended: use hub.job(...)")
                 self._forget(job_id)
             self._make_room()
-            log = JobLog(secrets.token_hex(4), first, retention=self._settings.retention)
+            log = JobLog.of(secrets.token_hex(4), first, retention=self._settings.retention)
             self._jobs[job_id] = _Job(owner, log)
 
     def owner(self, job_id: str) -> str | None:
@@ -76,37 +75,58 @@ class MemoryBroker(Broker):
             self._sweep()
             return [job.log.newest for job in islice(reversed(self._jobs.values()), limit)]
 
-    def begin(self, job_id: str, cancelled: Callable[[], None]) -> str:
+    def load(self, job_id: str, loaded: Callable[[bool | None], None]) -> None:
         with self.lock:
-            job = self._find_live(job_id)
-            job.token = secrets.token_hex(8)
-            job.cancelled = cancelled
-            return job.token
+            self._sweep()
+            found = job_id in self._jobs
+        loaded(found)
 
-    def append(self, job_id: str, event: Event, *, token: str | None) -> None:
+    def begin(self, job_id: str, stop: Callable[[str], None], *, resume: bool = False) -> Hold:
+        with self.lock:
+            job = self._find(job_id) if resume else self._find_live(job_id)
+            wakes: tuple[Callable[[], None], ...] = ()
+            again = resume and (job.attempt > 0 or job.log.ended)
+            if again:
+                self._ended.pop(job_id, None)
+                self._whole.pop(job_id, None)
+                waiting = Progress(status="pending", job_id=job_id, updated_at=datetime.now(UTC))
+                job.log.restart(secrets.token_hex(4), 0, [Line("s", waiting.to_json())])
+                wakes = job.wakes
+            if again or job.attempt == 0:
+                job.attempt += 1
+            job.token = secrets.token_hex(8)
+            replaced, job.stop = job.stop, stop
+            hold = Hold(job.token, job.attempt, job.log.newest.data)
+        if replaced is not None:
+            replaced("ended")
+        for wake in wakes:
+            wake()
+        return hold
+
+    def append(
+        self, job_id: str, event: Event, *, token: str | None, release: bool = False
+    ) -> None:
         with self.lock:
             job = self._find_live(job_id)
             if job.token != token:
                 raise JobEnded(f"job {job_id!r} is held by another hub.job(...) now")
             wakes = self._append(job_id, job, event)
+            if release:
+                job.token = job.stop = None
         for wake in wakes:
             wake()
 
-    def renew(self, tokens: Iterable[tuple[str, str]]) -> list[str]:
-        with self.lock:
-            return [
-                job_id
-                for job_id, token in tokens
-                if (job := self._jobs.get(job_id)) is None or job.log.ended or job.token != token
-            ]
+    def flush(self, job_id: str, timeout: float) -> bool:
+        """Do nothing: what was appended is there."""
+        return True
 
     def cancel(self, job_id: str, event: Event) -> bool:
         with self.lock:
             job = self._find_live(job_id)
-            cancelled = job.cancelled
-            wakes = self._append(job_id, job, event) if cancelled is None else ()
-        if cancelled is not None:
-            cancelled()
+            stop = job.stop
+            wakes = self._append(job_id, job, event) if stop is None else ()
+        if stop is not None:
+            stop("cancelled")
             return False
         for wake in wakes:
             wake()
@@ -127,9 +147,13 @@ class MemoryBroker(Broker):
     def close(self) -> None:
         """Do nothing: jobs can be read as long as the hub is there."""
 
+    def abandon(self) -> None:
+        """Keep the jobs of before the fork; what happens to them there is not seen here."""
+        self.lock = threading.RLock()
+
     def _append(self, job_id: str, job: _Job, event: Event) -> tuple[Callable[[], None], ...]:
         if job.log.append(event).terminal:
-            job.cancelled = None
+            job.token = job.stop = None
             job.ended_at = time.monotonic()
             self._whole[job_id] = self._ended[job_id] = job
             self._sweep()

@@ -29,6 +29,10 @@ _SUITES: Final = {
 }
 _ASSERTING: Final = (
     "_broker",
+    "_broker_holding",
+    "_broker_jobs",
+    "_broker_logs",
+    "_broker_stores",
     "_client",
     "_of_access",
     "_of_connections",
@@ -37,6 +41,7 @@ _ASSERTING: Final = (
     "_of_streams",
     "_server",
     "_serving",
+    "_watcher",
 )
 
 

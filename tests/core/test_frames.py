@@ -37,7 +37,7 @@ def state(**fields: object) -> Progress:
 
 
 def log_with(*states: Progress) -> JobLog:
-    log = JobLog("e1", Event.of(state(status="pending")), retention=None)
+    log = JobLog.of("e1", Event.of(state(status="pending")), retention=None)
     for each in states:
         log.append(Event.of(each))
     return log

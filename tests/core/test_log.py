@@ -15,7 +15,7 @@ def event(stage: str = "", status: str = "running") -> Event:
 
 def log_of(stages: str, *, retention: int | None = None, end: str = "") -> JobLog:
     """Make a log with an event for each letter, which names its stage, after a pending one."""
-    log = JobLog("e", event(status="pending"), retention=retention)
+    log = JobLog.of("e", event(status="pending"), retention=retention)
     for stage in stages:
         log.append(event(stage))
     if end:

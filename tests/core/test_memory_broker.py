@@ -1,5 +1,6 @@
 """The broker in memory keeps the contract, and the contract notices brokers that don't."""
 
+import inspect
 import time
 from collections.abc import Callable, Iterator
 
@@ -8,7 +9,7 @@ import pytest
 from sseprog._event import Event
 from sseprog._log import JobLog
 from sseprog._settings import Settings
-from sseprog.broker import Broker
+from sseprog.broker import Broker, Hold
 from sseprog.brokers.memory import REPLAY_AFTER_END, MemoryBroker
 from sseprog.errors import JobEnded, TooManyJobs
 from sseprog.testing import BrokerContract, event_of
@@ -28,22 +29,28 @@ class SwallowsWakes(MemoryBroker):
 
 
 class WakesUnderTheLock(MemoryBroker):
-    def append(self, job_id: str, event: Event, *, token: str | None) -> None:
+    def append(
+        self, job_id: str, event: Event, *, token: str | None, release: bool = False
+    ) -> None:
         with self.lock:
-            super().append(job_id, event, token=token)
+            super().append(job_id, event, token=token, release=release)
 
 
 class WakesTooEarly(MemoryBroker):
-    def append(self, job_id: str, event: Event, *, token: str | None) -> None:
+    def append(
+        self, job_id: str, event: Event, *, token: str | None, release: bool = False
+    ) -> None:
         for wake in self._find(job_id).wakes:
             wake()
-        super().append(job_id, event, token=token)
+        super().append(job_id, event, token=token, release=release)
 
 
 class WakesForRefusals(MemoryBroker):
-    def append(self, job_id: str, event: Event, *, token: str | None) -> None:
+    def append(
+        self, job_id: str, event: Event, *, token: str | None, release: bool = False
+    ) -> None:
         try:
-            super().append(job_id, event, token=token)
+            super().append(job_id, event, token=token, release=release)
         except JobEnded:
             for wake in self._find(job_id).wakes:
                 wake()
@@ -51,22 +58,24 @@ class WakesForRefusals(MemoryBroker):
 
 
 class LetsTheFirstTokenWin(MemoryBroker):
-    def begin(self, job_id: str, cancelled: Callable[[], None]) -> str:
-        first = self._find_live(job_id).token
-        token = super().begin(job_id, cancelled)
-        self._jobs[job_id].token = first or token
-        return token
+    def begin(self, job_id: str, stop: Callable[[str], None], *, resume: bool = False) -> Hold:
+        first = self._find(job_id).token
+        hold = super().begin(job_id, stop, resume=resume)
+        self._jobs[job_id].token = first or hold.token
+        return hold
 
 
 class LetsAnybodyAppend(MemoryBroker):
-    def append(self, job_id: str, event: Event, *, token: str | None) -> None:
+    def append(
+        self, job_id: str, event: Event, *, token: str | None, release: bool = False
+    ) -> None:
         super().append(job_id, event, token=self._find_live(job_id).token)
 
 
 class KeepsTheEpoch(MemoryBroker):
     def create(self, job_id: str, owner: str | None, first: Event) -> None:
         super().create(job_id, owner, first)
-        log = JobLog("same", first, retention=self._settings.retention)
+        log = JobLog.of("same", first, retention=self._settings.retention)
         self._jobs[job_id].log = log
 
 
@@ -77,14 +86,16 @@ class ReplacesRunningJobs(MemoryBroker):
 
 
 class LosesEveryFifthEvent(MemoryBroker):
-    def append(self, job_id: str, event: Event, *, token: str | None) -> None:
+    def append(
+        self, job_id: str, event: Event, *, token: str | None, release: bool = False
+    ) -> None:
         if self.newest(job_id)[1].seq != 4:
-            super().append(job_id, event, token=token)
+            super().append(job_id, event, token=token, release=release)
 
 
 class KillsHeldJobs(MemoryBroker):
     def cancel(self, job_id: str, event: Event) -> bool:
-        self._find_live(job_id).cancelled = None
+        self._find_live(job_id).stop = None
         return super().cancel(job_id, event)
 
 
@@ -93,10 +104,24 @@ class NeverForgets(MemoryBroker):
         self._ended.pop(job_id, None)
 
 
+class ResumesTheOldLog(MemoryBroker):
+    def begin(self, job_id: str, stop: Callable[[str], None], *, resume: bool = False) -> Hold:
+        return super().begin(job_id, stop)
+
+
+class NeverGivesBack(MemoryBroker):
+    def append(
+        self, job_id: str, event: Event, *, token: str | None, release: bool = False
+    ) -> None:
+        super().append(job_id, event, token=token)
+
+
 class StillAccepts(MemoryBroker):
-    def append(self, job_id: str, event: Event, *, token: str | None) -> None:
+    def append(
+        self, job_id: str, event: Event, *, token: str | None, release: bool = False
+    ) -> None:
         if not self._find(job_id).log.ended:
-            super().append(job_id, event, token=token)
+            super().append(job_id, event, token=token, release=release)
 
 
 OPTIONS = {
@@ -115,24 +140,30 @@ BROKEN = {
     ReplacesRunningJobs: "test_an_id_that_is_in_use_is_refused_and_its_job_unharmed",
     LosesEveryFifthEvent: "test_events_are_numbered_without_a_gap_and_kept_as_they_were",
     KillsHeldJobs: "test_the_holder_of_a_job_is_asked_to_stop",
+    ResumesTheOldLog: "test_a_job_that_runs_is_taken_over_as_a_new_attempt",
+    NeverGivesBack: "test_a_job_that_is_given_back_is_held_by_nobody",
     StillAccepts: "test_an_ended_job_accepts_nothing_and_can_be_read",
     NeverForgets: "test_jobs_that_have_ended_make_room_the_first_to_end_first",
 }
 
 
 def run_contract(test: str, broker: Broker) -> None:
-    getattr(BrokerContract(), test)(broker, **OPTIONS.get(test, {}))
+    function = getattr(BrokerContract(), test)
+    options = dict(OPTIONS.get(test, {}))
+    if "another" in inspect.signature(function).parameters:
+        options["another"] = broker
+    function(broker, **options)
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: broken.__name__)
 def test_the_contract_catches_a_broken_broker(
     broken: type[MemoryBroker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sseprog.testing._broker.PATIENCE", 0.2)
+    monkeypatch.setattr("sseprog.testing._watcher.PATIENCE", 0.2)
     test = BROKEN[broken]
     settings = Settings(max_jobs=3)
     run_contract(test, MemoryBroker("memory://", settings))
-    with pytest.raises((AssertionError, pytest.fail.Exception, TooManyJobs)):
+    with pytest.raises((AssertionError, pytest.fail.Exception, JobEnded, TooManyJobs)):
         run_contract(test, broken("memory://", settings))
 
 

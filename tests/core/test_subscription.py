@@ -21,7 +21,7 @@ def event(stage: str = "a", status: str = "running") -> Event:
 
 
 def log_of(count: int, *, retention: int | None = None, end: str = "") -> JobLog:
-    log = JobLog("e", event(status="pending"), retention=retention)
+    log = JobLog.of("e", event(status="pending"), retention=retention)
     for _ in range(count):
         log.append(event())
     if end:

@@ -1,0 +1,427 @@
+"""The jobs of other processes, as this one knows them: copies of their logs, kept up to date."""
+
+import logging
+import math
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from ._ending import fitting
+from ._listener import Bell
+from ._log import JobLog
+from ._settings import Settings
+from ._writer import Away, Writer
+from .errors import BrokerUnavailable
+from .progress import Progress, Status
+from .store import Answer, Expire, Line, Rebase, Store, View, Want
+
+__all__ = ["Mirror", "Mirrors"]
+
+logger = logging.getLogger("sseprog")
+
+LINGER: Final = 10.0
+"""Seconds that a job is kept up to date after its last use: whoever polls finds it here."""
+
+GRACE: Final = 3.0
+"""Seconds without news from the store after which streams are ended, since what they show may be
+out of date: their clients come back, and say meanwhile that they do."""
+
+_READS: Final = 500  # jobs in one read
+_LOOK: Final = 1.0  # seconds; between looks at what is due
+_LOST: Final = "The job was lost: its process has died."
+
+
+_Call = Callable[[], object]
+
+
+class Mirror:
+    """One job as this process knows it."""
+
+    __slots__ = ("due_at", "log", "missing_since", "owner", "used_at", "wakes")
+
+    def __init__(self, owner: str | None, log: JobLog) -> None:
+        self.owner = owner
+        self.log = log
+        self.used_at = time.monotonic()
+        self.due_at = math.inf  # when to look whether the holder's lease is overdue
+        self.missing_since = math.inf
+        # Replaced, never changed, so that it can be walked through without the lock.
+        self.wakes: tuple[Callable[[], None], ...] = ()
+
+
+class Mirrors:
+    """Listen and read, in a thread each, as long as there is something to be kept up to date.
+
+    Nothing between a read and the news is lost: a job is read after the store has said that its
+    news are heard, and what was read already is known by its number.
+    """
+
+    def __init__(
+        self, store: Store, settings: Settings, writer: Writer, lock: "threading.RLock"
+    ) -> None:
+        self.bell = Bell()
+        self._store = store
+        self._settings = settings
+        self._lease = settings.lease or None
+        self._writer = writer
+        self._lock = lock  # while a log grows, and while it is read
+        self._jobs: dict[str, Mirror] = {}
+        self._loading: dict[str, list[Callable[[bool | None], None]]] = {}
+        self._expiring: set[str] = set()
+        self._changed = threading.Condition(threading.Lock())  # of what follows; innermost
+        self._to_read: dict[str, None] = {}
+        self._asked: list[tuple[int, Callable[[list[View] | None], None]]] = []
+        self._listening = Away(store, "streams are ended if it lasts")
+        self._reading = Away(store, "jobs are read when it is back")
+        self._threads: list[threading.Thread] = []
+        self._closed = False
+
+    # Any thread
+
+    @property
+    def is_away(self) -> bool:
+        """Whether nothing has been heard from the store for so long that it is no good to wait."""
+        return time.monotonic() - self._listening.since > GRACE
+
+    def find(self, job_id: str) -> Mirror | None:
+        """Return a job that is kept up to date, and use it. With the lock."""
+        mirror = self._jobs.get(job_id)
+        if mirror is not None:
+            mirror.used_at = time.monotonic()
+        return mirror
+
+    def load(self, job_id: str, loaded: Callable[[bool | None], None]) -> None:
+        """Have a job kept up to date, and tell when it is; see `Broker.load`."""
+        with self._lock:
+            known = self.find(job_id) is not None
+            if not known:
+                waiting = self._loading.setdefault(job_id, [])
+                waiting.append(loaded)
+                first = len(waiting) == 1
+        if known:
+            loaded(True)
+        elif first:
+            self.start()
+            self.bell.ring()
+
+    def forget_load(self, job_id: str, loaded: Callable[[bool | None], None]) -> None:
+        """Wait no more for what `load` was given."""
+        with self._lock:
+            waiting = self._loading.get(job_id)
+            if waiting is not None and loaded in waiting:
+                waiting.remove(loaded)
+                if not waiting:
+                    del self._loading[job_id]
+
+    def recent(self, limit: int, read: Callable[[list[View] | None], None]) -> None:
+        """Read the newest states of the jobs made last; ``None`` if that can't be done."""
+        with self._changed:
+            self._asked.append((limit, read))
+            self._changed.notify_all()
+        self.start()
+
+    def start(self) -> None:
+        """Start the threads, where they aren't there."""
+        with self._changed:
+            if self._closed or any(thread.is_alive() for thread in self._threads):
+                return
+            self._threads = [
+                threading.Thread(target=self._read_all, name="sseprog-reader", daemon=True),
+                threading.Thread(target=self._listen_on, name="sseprog-listener", daemon=True),
+            ]
+            for thread in self._threads:
+                thread.start()
+
+    def close(self) -> None:
+        """Let the threads end."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self.bell.ring()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(6.0)  # a store may take five seconds to see that its server is mute
+        if not any(thread.is_alive() for thread in self._threads):
+            self.bell.close()
+
+    # What a store tells, in its `listen`
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def watched(self) -> set[str]:
+        with self._lock:
+            return {*self._jobs, *self._loading}
+
+    def held(self) -> set[str]:
+        return set(self._writer.held())
+
+    def ready(self, job_ids: Iterable[str]) -> None:
+        if self._listening.over():
+            self._writer.reassert()
+        self._read_soon(job_ids)
+
+    def news(self, job_id: str, epoch: str, seq: int, line: Line) -> None:
+        with self._lock:
+            mirror = self._jobs.get(job_id)
+            if mirror is None:  # what is just being loaded is read later than this was said
+                return
+            log = mirror.log
+            if epoch == log.epoch and seq <= log.newest.seq:
+                return
+            if epoch == log.epoch and seq == log.newest.seq + 1 and not log.ended:
+                log.append_line(line)
+                self._put_off(mirror)
+                wakes = mirror.wakes
+            else:
+                wakes = None
+        if wakes is None:
+            self._read_soon([job_id])
+            return
+        for wake in wakes:
+            wake()
+
+    def changed(self, job_id: str) -> None:
+        with self._lock:
+            wanted = job_id in self._jobs
+        if wanted:
+            self._read_soon([job_id])
+
+    def asked(self, job_id: str) -> None:
+        self._writer.stop(job_id)
+
+    # The listening thread
+
+    def _listen_on(self) -> None:
+        while not self._closed:
+            try:
+                self._store.listen(self)
+                continue
+            except BrokerUnavailable as error:
+                failure = error
+            except Exception as error:  # a mistake of the store's; streams must not end with it
+                logger.exception("%s failed", self._store.name)
+                failure = BrokerUnavailable(f"{type(error).__name__}: {error}")
+            pause = self._listening.pause(failure)
+            if self.is_away:
+                self._cut_all()
+            with self._changed:
+                if not self._closed:
+                    self._changed.wait(pause)
+
+    def _cut_all(self) -> None:
+        """End the streams: what they show may be out of date."""
+        with self._lock:
+            cut = list(self._jobs.values())
+            self._jobs.clear()
+            loading = [call for calls in self._loading.values() for call in calls]
+            self._loading.clear()
+            for mirror in cut:
+                mirror.log.cut = not mirror.log.ended
+        for mirror in cut:
+            for wake in mirror.wakes:
+                wake()
+        for loaded in loading:
+            loaded(None)
+
+    # The reading thread
+
+    def _read_all(self) -> None:
+        look_at = time.monotonic() + _LOOK
+        while True:
+            with self._changed:
+                while not (self._closed or self._to_read or self._asked):
+                    wait = look_at - time.monotonic()
+                    if wait <= 0:
+                        break
+                    self._changed.wait(wait)
+                if self._closed:
+                    return
+                job_ids = list(self._to_read)[:_READS]
+                for job_id in job_ids:
+                    del self._to_read[job_id]
+                asked, self._asked = self._asked, []
+            try:
+                for limit, read in asked:
+                    self._read_recent(limit, read)
+                if job_ids:
+                    self._read(job_ids)
+                    self._reading.over()
+            except BrokerUnavailable as error:
+                self._retry(job_ids, error)
+            except Exception as error:  # as above
+                logger.exception("%s failed", self._store.name)
+                self._retry(job_ids, BrokerUnavailable(f"{type(error).__name__}: {error}"))
+            if time.monotonic() >= look_at:
+                look_at = time.monotonic() + _LOOK
+                self._look()
+
+    def _read_soon(self, job_ids: Iterable[str]) -> None:
+        with self._changed:
+            self._to_read.update(dict.fromkeys(job_ids))
+            self._changed.notify_all()
+
+    def _retry(self, job_ids: list[str], error: BrokerUnavailable) -> None:
+        pause = self._reading.pause(error)
+        self._read_soon(job_ids)
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed, pause)
+
+    def _read_recent(self, limit: int, read: Callable[[list[View] | None], None]) -> None:
+        try:
+            wants = [Want(job_id, newest=True) for job_id in self._store.recent(limit)]
+            views = self._store.read(wants) if wants else []
+        except BrokerUnavailable:
+            read(None)
+            raise
+        read([view for view in views if view is not None])
+
+    def _read(self, job_ids: list[str]) -> None:
+        wants = []
+        with self._lock:
+            for job_id in job_ids:
+                mirror = self._jobs.get(job_id)
+                if mirror is not None:
+                    wants.append(Want(job_id, mirror.log.epoch, mirror.log.newest.seq))
+                elif job_id in self._loading:
+                    wants.append(Want(job_id))
+        if not wants:
+            return
+        calls: list[_Call] = []
+        for want, view in zip(wants, self._store.read(wants), strict=True):
+            with self._lock:
+                if view is None:
+                    calls += self._miss(want.job_id)
+                else:
+                    calls += self._apply(want, view)
+        for call in calls:
+            call()
+
+    def _miss(self, job_id: str) -> list[_Call]:
+        """Note that the store has no such job. It may have lost it, and be told it anew."""
+        mirror = self._jobs.get(job_id)
+        if mirror is None:
+            self.bell.ring()
+            return [partial(call, False) for call in self._loading.pop(job_id, [])]
+        now = time.monotonic()
+        mirror.missing_since = min(mirror.missing_since, now)
+        if not mirror.log.ended and now - mirror.missing_since < 2 * (self._lease or GRACE):
+            return []
+        del self._jobs[job_id]
+        mirror.log.cut = not mirror.log.ended
+        return list(mirror.wakes)
+
+    def _apply(self, want: Want, view: View) -> list[_Call]:
+        """Bring a job up to date; return what is to be called without the lock."""
+        job_id = view.job_id
+        if (expire := self._expire(view)) is not None:
+            return [expire]  # and it is read again after that
+        mirror = self._jobs.get(job_id)
+        calls: list[_Call] = []
+        if mirror is None:
+            log = JobLog(view.epoch, view.seq, view.lines, retention=self._settings.retention)
+            mirror = self._jobs[job_id] = Mirror(view.owner, log)
+            calls += [partial(call, True) for call in self._loading.pop(job_id, [])]
+        else:
+            calls += self._catch_up(mirror, want, view)
+        mirror.missing_since = math.inf
+        self._put_off(mirror, view.lease)
+        return calls
+
+    def _catch_up(self, mirror: Mirror, want: Want, view: View) -> list[_Call]:
+        log = mirror.log
+        first = view.seq + 1 - len(view.lines)
+        if view.epoch != log.epoch:
+            log.restart(view.epoch, view.seq, view.lines)
+            mirror.owner = view.owner
+        elif view.seq < want.after:  # not merely overtaken by news: the store has lost events
+            newest = log.newest.line
+            spare = secrets.token_hex(4)
+            rebase = Rebase(view.job_id, view.epoch, log.newest.seq, spare, newest)
+            return [self._submitting(rebase)]
+        elif view.seq <= log.newest.seq:
+            return []
+        elif first > log.newest.seq + 1:
+            log.restart(view.epoch, view.seq, view.lines)
+        else:
+            for line in view.lines[log.newest.seq + 1 - first :]:
+                log.append_line(line)
+        return list(mirror.wakes)
+
+    def _expire(self, view: View) -> _Call | None:
+        """Return what makes a job whose holder is silent say so, if it is to be done."""
+        if view.lease is None or view.lease > 0 or self._lease is None:
+            return None
+        status: Status = "lost" if view.lease <= -self._lease else "stalled"
+        if view.job_id in self._expiring or (status == "stalled" and view.stalled):
+            return None
+        data = view.lines[-1].data if view.lines else self._jobs[view.job_id].log.newest.data
+        line = _silent(Progress.from_json(data), status)
+        self._expiring.add(view.job_id)
+        return self._submitting(Expire(view.job_id, view.epoch, view.seq, line))
+
+    def _submitting(self, write: Expire | Rebase) -> _Call:
+        """Return what submits a write, after which the job is read again."""
+
+        def answered(_answer: Answer) -> None:
+            with self._lock:
+                self._expiring.discard(write.job_id)
+            self._read_soon([write.job_id])
+
+        return partial(self._writer.submit, write, answered=answered)
+
+    def _put_off(self, mirror: Mirror, left: float | None = None) -> None:
+        """Plan when to look at the lease again: ``left`` seconds of it, if that is known.
+
+        Also where nobody seems to hold the job: who began it may have died before saying so.
+        """
+        if self._lease is None or mirror.log.ended:
+            mirror.due_at = math.inf
+            return
+        if left is None:
+            left = self._lease
+        elif left <= 0:
+            left = max(0.0, left + self._lease)
+        mirror.due_at = time.monotonic() + left + 0.05
+
+    def _look(self) -> None:
+        """Read what may have become stalled or lost, or is missing; forget what nobody uses."""
+        now = time.monotonic()
+        due: list[str] = []
+        unused: list[str] = []
+        with self._lock:
+            for job_id, mirror in self._jobs.items():
+                if now >= mirror.due_at or mirror.missing_since < math.inf:
+                    due.append(job_id)
+                elif not mirror.wakes and now - mirror.used_at > LINGER:
+                    unused.append(job_id)
+            for job_id in unused:
+                del self._jobs[job_id]
+        if unused:
+            self.bell.ring()
+        if due:
+            self._read_soon(due)
+
+
+def _silent(state: Progress, status: Status) -> Line:
+    """Say of a job that its holder is silent, or lost."""
+    if status == "stalled":
+        state = msgspec.structs.replace(state, status=status, eta=None)
+        return Line("p", state.to_json())
+    code = {"code": "lost"}
+    state = msgspec.structs.replace(
+        state,
+        status=status,
+        eta=None,
+        message=_LOST,
+        details=fitting({**state.details, **code}, code),
+        updated_at=datetime.now(UTC),
+    )
+    return Line("e", state.to_json())

@@ -1,0 +1,432 @@
+"""The one thread of a process that writes to its store, for all jobs that are reported here."""
+
+import logging
+import math
+import random
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from ._event import Event
+from ._outbox import KNOWN_AFTER_END, Holding, Outbox, Reply, Sending
+from ._settings import Settings
+from .errors import BrokerUnavailable, JobEnded
+from .progress import Progress
+from .store import Answer, Append, Begin, Create, Line, Renew, Store, Write
+
+__all__ = ["Away", "Writer", "waiting_line"]
+
+logger = logging.getLogger("sseprog")
+
+BATCH: Final = 256
+"""Writes of one round trip: what comes meanwhile waits, so that more is no faster."""
+
+_SWEEP: Final = 60.0  # seconds
+_KNOWN_ENDS: Final = 1_000
+_RENEWALS: Final = 3
+"""Renewals within a lease: one may be lost, and one be late."""
+
+
+class Away:
+    """The pauses of a thread whose store can't be reached, and what its log says of that."""
+
+    def __init__(self, store: Store, what: str) -> None:
+        self._store = store
+        self._what = what
+        self._tries = 0
+        self.since = math.inf
+
+    def pause(self, error: BrokerUnavailable) -> float:
+        """Note a failure; return the seconds to wait: jittered, and a second at most."""
+        if self.since == math.inf:
+            self.since = time.monotonic()
+            logger.warning("%s can't be reached; %s: %s", self._store.name, self._what, error)
+        self._tries += 1
+        return random.uniform(0.5, 1.0) * min(1.0, 0.05 * 2.0**self._tries)  # noqa: S311
+
+    def over(self) -> bool:
+        """Note a success; tell whether it is the first after a failure."""
+        if self.since == math.inf:
+            return False
+        seconds = time.monotonic() - self.since
+        logger.warning("%s is back after %.1f s", self._store.name, seconds)
+        self.since, self._tries = math.inf, 0
+        return True
+
+
+class Writer:
+    """Write what is reported, in order and once, whenever the store can be reached.
+
+    Nothing here waits for the store but the thread itself; who wants to know passes ``answered``,
+    which is called in it.
+    """
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self._settings = settings
+        self._lease = settings.lease or None
+        self._changed = threading.Condition(threading.Lock())
+        self._outbox = Outbox(settings.retention)
+        self._away = Away(store, "reports wait, and are merged")
+        self._holdings: dict[str, Holding] = {}
+        self._ended: OrderedDict[str, Holding] = OrderedDict()
+        self._unheld: dict[str, Holding] = {}
+        self._renew_at = math.inf
+        self._sweep_at = 0.0
+        self._sending: list[Sending] = []
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._hurry = threading.Event()  # cuts a pause short
+
+    # Any thread
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the store could not be reached at the last try."""
+        return self._away.since != math.inf
+
+    def submit(
+        self,
+        write: Write,
+        *,
+        reply: Reply | None = None,
+        answered: Callable[[Answer], None] | None = None,
+    ) -> None:
+        """Have ``write`` carried out, after all that was submitted before."""
+        with self._changed:
+            if isinstance(write, Create):  # what was before it is no more to be said again
+                self._ended.pop(write.job_id, None)
+            self._outbox.add(Sending(write, reply=reply, answered=answered))
+            self._wake()
+
+    def begin(self, write: Begin, stop: Callable[[str], None], reply: Reply) -> Holding:
+        """Take hold of a job: it is held from now on, unless the answer says otherwise."""
+        holding = Holding(write.job_id, write.token, stop)
+        with self._changed:
+            replaced = self._holdings.get(write.job_id)
+            self._holdings[write.job_id] = holding
+            self._ended.pop(write.job_id, None)
+            self._outbox.add(Sending(write, holding=holding, reply=reply))
+            if self._lease is not None and self._renew_at == math.inf:
+                self._renew_at = time.monotonic() + self._lease / _RENEWALS
+            self._wake()
+        if replaced is not None:
+            self._refuse(replaced)
+        return holding
+
+    def append(self, job_id: str, event: Event, token: str | None, *, release: bool) -> None:
+        """Report an event. Raises `JobEnded` if it is known that the job accepts none."""
+        with self._changed:
+            holding = self._holding_of(job_id, token)
+            if holding.refused or holding.ended_at < math.inf:
+                raise JobEnded(f"job {job_id!r} has ended, or was taken over")
+            line = _line_of(event, holding.stage)
+            self._outbox.report(holding, line, release=release)
+            holding.newest, holding.stage = line, event.progress.stage
+            if line.terminal or release:
+                holding.ended_at = time.monotonic()
+            self._wake()
+
+    def flush(self, job_id: str, timeout: float) -> bool:
+        """Wait until nothing of the job is on its way."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            waiting = [table.get(job_id) for table in (self._holdings, self._unheld)]
+            while any(of and of.unsent and not of.refused for of in waiting):
+                left = deadline - time.monotonic()
+                if left <= 0 or self._closed:
+                    return False
+                self._changed.wait(left)
+        return True
+
+    def held(self) -> list[str]:
+        """Return the jobs that this process holds."""
+        with self._changed:
+            return [job_id for job_id, holding in self._holdings.items() if holding.live]
+
+    def stop(self, job_id: str) -> None:
+        """Tell the holder of a job, if it is here, that it was cancelled."""
+        with self._changed:
+            holding = self._holdings.get(job_id)
+        if holding is not None and holding.live and holding.stop is not None:
+            holding.stop("cancelled")
+
+    def reassert(self) -> None:
+        """See soon whether the store still has the jobs of this process."""
+        with self._changed:
+            if self._holdings or self._ended:
+                self._reassert()
+                self._wake()
+
+    def close(self, timeout: float) -> None:
+        """Write what waits, in ``timeout`` seconds at most, and let the thread end."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while (self._outbox or self._sending) and self._is_running():
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    logger.error(
+                        "%s could not be reached: %d reports are lost, and the jobs that they end "
+                        "will seem lost",
+                        self._store.name,
+                        len(self._outbox),
+                    )
+                    break
+                self._changed.wait(min(left, 0.2))
+            self._closed = True
+            self._changed.notify_all()
+        self._hurry.set()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(5.0)
+
+    # With the lock
+
+    def _wake(self) -> None:
+        self._changed.notify_all()
+        if self._closed or self._is_running():
+            return
+        thread = threading.Thread(target=self._run, name="sseprog-writer", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # none is to be had, or the interpreter is about to end
+            logger.exception("what is reported has to wait: its thread can't be started")
+        else:
+            self._thread = thread
+
+    def _is_running(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def _holding_of(self, job_id: str, token: str | None) -> Holding:
+        holding = self._holdings.get(job_id)
+        if holding is not None and holding.token == token:
+            return holding
+        ended = self._ended.get(job_id)
+        if ended is not None and ended.token == token:
+            return ended
+        if token is not None:
+            # Held in the process that this one was forked from; the token is what counts.
+            holding = Holding(job_id, token)
+            if job_id in self._holdings:  # another has taken over here
+                holding.refused = True
+                return holding
+            self._holdings[job_id] = holding
+            return holding
+        holding = self._unheld.get(job_id)
+        if holding is None:
+            holding = self._unheld[job_id] = Holding(job_id, None)
+        return holding
+
+    def _reassert(self) -> None:
+        """Renew all leases, and say again how jobs have ended."""
+        now = time.monotonic()
+        for holding in self._holdings.values():
+            if holding.live and holding.begun:
+                self._outbox.add(
+                    Sending(Renew(holding.job_id, holding.token or ""), holding=holding)
+                )
+        for job_id, holding in list(self._ended.items()):
+            if now - holding.ended_at > KNOWN_AFTER_END:
+                del self._ended[job_id]
+            elif holding.newest is not None:
+                self._outbox.add(
+                    Sending(holding=holding, line=holding.newest, number=holding.number)
+                )
+
+    # The thread
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not (self._closed or self._outbox):
+                    due = min(self._renew_at, self._sweep_at)
+                    wait = due - time.monotonic()
+                    if wait <= 0:
+                        break
+                    self._changed.wait(min(wait, threading.TIMEOUT_MAX))
+                if self._closed:
+                    return
+                self._plan_renewals()
+                self._sending = self._outbox.take(BATCH)
+                batch = [self._write_of(sending) for sending in self._sending]
+            try:
+                answers = self._store.write(batch) if batch else []
+                if time.monotonic() >= self._sweep_at:
+                    self._sweep_at = time.monotonic() + _SWEEP
+                    self._store.sweep()
+            except BrokerUnavailable as error:
+                self._fail(error)
+                continue
+            except Exception as error:  # a mistake of the store's; reports must not end with it
+                logger.exception("%s failed", self._store.name)
+                self._fail(BrokerUnavailable(f"{type(error).__name__}: {error}"))
+                continue
+            self._settle(answers)
+
+    def _fail(self, error: BrokerUnavailable) -> None:
+        pause = self._away.pause(error)
+        with self._changed:
+            self._outbox.put_back(self._sending)
+            self._sending = []
+            self._outbox.is_away = True
+        self._hurry.wait(pause)
+
+    def _settle(self, answers: list[Answer]) -> None:
+        calls: list[Callable[[], None]] = []
+        with self._changed:
+            sent, self._sending = self._sending, []
+            lost: list[Sending] = []
+            for sending, answer in zip(sent, answers, strict=True):
+                calls += self._note(sending, answer, lost)
+            if lost:
+                self._restore(lost)
+            if sent and self._away.over():
+                self._outbox.is_away = False
+                self._reassert()
+            self._changed.notify_all()
+        for call in calls:
+            call()
+
+    def _plan_renewals(self) -> None:
+        if self._lease is None or time.monotonic() < self._renew_at:
+            return
+        if self._outbox.is_away:  # all leases are renewed when it is back
+            self._renew_at = time.monotonic() + self._lease / _RENEWALS
+            return
+        live = [holding for holding in self._holdings.values() if holding.live]
+        for holding in live:
+            if holding.begun and holding.token is not None:
+                self._outbox.add(Sending(Renew(holding.job_id, holding.token), holding=holding))
+        self._renew_at = time.monotonic() + self._lease / _RENEWALS if live else math.inf
+
+    def _write_of(self, sending: Sending) -> Write:
+        if sending.write is not None:
+            return sending.write
+        holding, line = sending.holding, sending.line
+        assert holding is not None  # noqa: S101 - Sending holds one of the two
+        assert line is not None  # noqa: S101
+        return Append(
+            holding.job_id,
+            holding.token,
+            holding.writer,
+            sending.number,
+            holding.epoch,
+            holding.seen,
+            secrets.token_hex(4),
+            line,
+            sending.release,
+        )
+
+    def _note(
+        self, sending: Sending, answer: Answer, lost: list[Sending]
+    ) -> list[Callable[[], None]]:
+        """Note what became of a write; return what is to be called without the lock."""
+        calls: list[Callable[[], None]] = []
+        answered, holding = sending.answered, sending.holding
+        awaited = sending.reply is not None and sending.reply.give(answer)
+        if answered is not None:
+            calls.append(lambda: answered(answer))
+        if holding is None:
+            return calls
+        if answer.said == "unknown":
+            if awaited:  # who waits is told, and creates it
+                self._forget(holding)
+            elif holding.token is None:  # nobody holds it, and nobody will miss it
+                self._done(holding, sending)
+            else:
+                lost.append(sending)
+            return calls
+        if answer.said in {"ended", "taken"}:
+            if sending.line is not None:
+                self._done(holding, sending)
+            if holding.ended_at == math.inf or holding.unsent:
+                calls.append(lambda: self._refuse(holding))
+            return calls
+        rolled_back = holding.epoch == answer.epoch and answer.seq < holding.seen
+        holding.epoch, holding.begun = answer.epoch, True
+        if not rolled_back:
+            holding.seen = answer.seq
+        if sending.line is not None:
+            self._done(holding, sending)
+        elif holding.live and holding.newest is not None and (rolled_back or answer.stalled):
+            self._outbox.report(holding, holding.newest)
+        if answer.cancel and holding.live and holding.stop is not None:
+            stop = holding.stop
+            calls.append(lambda: stop("cancelled"))
+        return calls
+
+    def _done(self, holding: Holding, sending: Sending) -> None:
+        holding.unsent = max(0, holding.unsent - 1)
+        if holding.ended_at == math.inf or holding.unsent:
+            if holding.token is None and not holding.unsent:
+                self._unheld.pop(holding.job_id, None)
+            return
+        self._forget(holding)
+        if sending.line is not None and sending.line.terminal and holding.token is not None:
+            self._ended[holding.job_id] = holding
+            while len(self._ended) > _KNOWN_ENDS:
+                self._ended.popitem(last=False)
+
+    def _forget(self, holding: Holding) -> None:
+        table = self._holdings if holding.token is not None else self._unheld
+        if table.get(holding.job_id) is holding:
+            del table[holding.job_id]
+
+    def _refuse(self, holding: Holding) -> None:
+        """Tell who holds a job that it does so no more. Without the lock."""
+        with self._changed:
+            if holding.refused:
+                return
+            holding.refused = True
+            self._outbox.drop(holding)
+            self._forget(holding)
+            self._changed.notify_all()
+        if holding.ended_at < math.inf:
+            logger.warning("job %s: its end comes too late: it was taken over, or had ended before",
+                           holding.job_id)  # fmt: skip
+        elif holding.stop is not None:
+            holding.stop("ended")
+
+    def _restore(self, lost: list[Sending]) -> None:
+        """Make jobs anew that the store has lost, and go on with what was to be written."""
+        again: list[Sending] = []
+        made: set[str] = set()
+        for sending in lost:
+            holding = sending.holding
+            if holding is None or holding.token is None or holding.refused:
+                continue
+            if holding.job_id not in made:
+                made.add(holding.job_id)
+                logger.warning("job %s was lost by %s, and is told anew", holding.job_id,
+                               self._store.name)  # fmt: skip
+                holding.epoch, holding.seen = secrets.token_hex(4), 0
+                first = waiting_line(holding.job_id)
+                if holding.newest is not None and not holding.newest.terminal:
+                    first = Line("s", holding.newest.data)
+                # An owner that isn't known yet is nobody that one could be.
+                owner = holding.owner
+                if holding.begun and not holding.owner_known:
+                    owner = secrets.token_hex(16)
+                create = Create(holding.job_id, holding.epoch, owner, first)
+                begin = Begin(holding.job_id, holding.token, holding.epoch, False, first)
+                again += [Sending(create), Sending(begin, holding=holding)]
+            if sending.line is not None:
+                again.append(sending)
+        self._outbox.put_back(again)
+
+
+def _line_of(event: Event, stage: str | None) -> Line:
+    """Return an event as stores keep it; ``stage`` is the one before."""
+    if event.progress.ended:
+        return Line("c" if event.name == "complete" else "e", event.data)
+    return Line("p" if event.progress.stage == stage else "s", event.data)
+
+
+def waiting_line(job_id: str) -> Line:
+    """Make the first event of a log whose job nobody has said anything about yet."""
+    state = Progress(status="pending", job_id=job_id, updated_at=datetime.now(UTC))
+    return Line("s", state.to_json())

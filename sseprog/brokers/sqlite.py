@@ -1,0 +1,373 @@
+"""The broker for several processes of one machine: a file, and no server to run."""
+
+import select
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote
+
+from sseprog._listener import Listener
+from sseprog._record import Record, decide
+from sseprog._settings import Settings
+from sseprog.shared import SharedBroker
+from sseprog.store import (
+    REPLAY_AFTER_END,
+    Answer,
+    BrokerUnavailable,
+    Line,
+    Store,
+    View,
+    Want,
+    Write,
+)
+
+__all__ = ["SQLiteBroker", "SQLiteStore"]
+
+_LOOK: Final = 0.02
+"""Seconds between looks at whether another process has written; a look costs some 5 µs."""
+
+_BUSY: Final = 2.0
+"""Seconds that a write waits for that of another process; a healthy one takes milliseconds."""
+
+_NEWS: Final = 1_000  # events in one look
+
+_SWEPT: Final = 1_000  # jobs in one go, so that no sweep keeps others waiting
+
+# The number of an event is per job; ``id`` is the order in which all were committed, since SQLite
+# lets one write at a time, and AUTOINCREMENT never gives a number again (sqlite.org/autoinc.html).
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS sseprog_jobs (
+    job_id TEXT PRIMARY KEY, epoch TEXT NOT NULL, owner TEXT, seq INTEGER NOT NULL,
+    ended INTEGER NOT NULL, token TEXT, leased_until REAL, stalled INTEGER NOT NULL,
+    cancel INTEGER NOT NULL, attempt INTEGER NOT NULL, writer TEXT NOT NULL,
+    number INTEGER NOT NULL, expires REAL, made_at REAL NOT NULL, ended_at REAL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS sseprog_jobs_expires ON sseprog_jobs (expires);
+CREATE INDEX IF NOT EXISTS sseprog_jobs_made_at ON sseprog_jobs (made_at);
+CREATE INDEX IF NOT EXISTS sseprog_jobs_ended_at ON sseprog_jobs (ended_at)
+    WHERE ended_at IS NOT NULL;
+CREATE TABLE IF NOT EXISTS sseprog_events (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, job_id TEXT NOT NULL, epoch TEXT NOT NULL,
+    seq INTEGER NOT NULL, kind TEXT NOT NULL, data BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS sseprog_events_job ON sseprog_events (job_id, seq);
+CREATE TABLE IF NOT EXISTS sseprog_asked (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, job_id TEXT NOT NULL
+);
+"""
+
+_FIELDS: Final = (
+    "epoch", "owner", "seq", "ended", "token", "leased_until", "stalled", "cancel", "attempt",
+    "writer", "number", "expires",
+)  # fmt: skip
+_SELECT: Final = f"SELECT {', '.join(_FIELDS)} FROM sseprog_jobs WHERE job_id = ?"  # noqa: S608
+_UPSERT: Final = (
+    f"INSERT INTO sseprog_jobs (job_id, made_at, ended_at, {', '.join(_FIELDS)}) "  # noqa: S608
+    f"VALUES (?, ?, ?, {', '.join('?' * len(_FIELDS))}) ON CONFLICT (job_id) DO UPDATE SET "
+    + ", ".join(f"{field} = excluded.{field}" for field in ("ended_at", *_FIELDS))
+)
+
+
+class SQLiteStore(Store):
+    """Keep jobs in a file, in WAL mode: readers and a writer don't wait for one another.
+
+    The clock is the machine's, which its processes share. A commit is not flushed to the disk
+    (``synchronous=NORMAL``): it survives any process, but a power cut may take the newest ones.
+    """
+
+    def __init__(self, url: str, settings: Settings) -> None:
+        self._path = _path_of(url)
+        self._settings = settings
+        self._start_anew()
+
+    def _start_anew(self) -> None:
+        self._writing, self._reading = _File(self._path), _File(self._path)
+
+    @property
+    def name(self) -> str:
+        return f"sqlite:///{self._path}"
+
+    def write(self, batch: Sequence[Write]) -> list[Answer]:
+        answers = []
+        with self._transaction() as connection:
+            now = time.time()
+            records: dict[str, Record | None] = {}
+            changed: dict[str, float] = {}  # when each was made, if it was now
+            for write in batch:
+                job_id = write.job_id
+                if job_id not in records:
+                    records[job_id] = _record_of(connection.execute(_SELECT, (job_id,)).fetchone())
+                before = records[job_id]
+                step = decide(before, write, now, self._settings)
+                answers.append(step.answer)
+                record = step.record
+                if record is None or record is before:
+                    continue
+                records[job_id] = record
+                changed.setdefault(job_id, now + 1e-6 * len(changed))
+                if step.restarts:
+                    connection.execute("DELETE FROM sseprog_events WHERE job_id = ?", (job_id,))
+                    if record.seq == 0 and record.attempt == 0:  # a new job, maybe of an old id
+                        connection.execute("DELETE FROM sseprog_jobs WHERE job_id = ?", (job_id,))
+                if step.line is not None:
+                    self._add(connection, job_id, record, step.line)
+                if step.asks:
+                    connection.execute("INSERT INTO sseprog_asked (job_id) VALUES (?)", (job_id,))
+            for job_id, made_at in changed.items():
+                record = records[job_id]
+                values = [getattr(record, field) for field in _FIELDS]
+                ended_at = now if record is not None and record.ended else None
+                connection.execute(_UPSERT, (job_id, made_at, ended_at, *values))
+        return answers
+
+    def read(self, wants: Sequence[Want]) -> list[View | None]:
+        with self._snapshot() as connection:
+            now = time.time()
+            return [_view(connection, want, now) for want in wants]
+
+    def recent(self, limit: int) -> list[str]:
+        with self._snapshot() as connection:
+            rows = connection.execute(
+                "SELECT job_id FROM sseprog_jobs ORDER BY made_at DESC LIMIT ?", (limit,)
+            )
+            return [job_id for (job_id,) in rows]
+
+    def listen(self, listener: Listener) -> None:
+        file = _File(self._path)
+        try:
+            with _unavailable():
+                self._tell(file, listener)
+        finally:
+            file.close()
+
+    def sweep(self) -> None:
+        now = time.time()
+        with self._transaction() as connection:
+            due = connection.execute(
+                "SELECT job_id FROM sseprog_jobs WHERE expires <= ? LIMIT ?", (now, _SWEPT)
+            ).fetchall()
+            connection.executemany("DELETE FROM sseprog_events WHERE job_id = ?", due)
+            connection.executemany("DELETE FROM sseprog_jobs WHERE job_id = ?", due)
+            whole = connection.execute(
+                "SELECT job_id, seq FROM sseprog_jobs WHERE ended_at <= ? LIMIT ?",
+                (now - REPLAY_AFTER_END, _SWEPT),
+            ).fetchall()
+            connection.executemany("DELETE FROM sseprog_events WHERE job_id = ? AND seq < ?", whole)
+            connection.executemany(
+                "UPDATE sseprog_jobs SET ended_at = NULL WHERE job_id = ?",
+                [(job_id,) for job_id, _seq in whole],
+            )
+            # All who were to be told have been, long ago.
+            connection.execute(
+                "DELETE FROM sseprog_asked WHERE id <= (SELECT max(id) FROM sseprog_asked) - 10000"
+            )
+
+    def abandon(self) -> None:
+        # To close a connection of before the fork would break the parent's locks on the file
+        # (sqlite.org/howtocorrupt.html, section 2.6): it is kept, unused.
+        _abandoned.append((self._writing, self._reading))
+        self._start_anew()
+
+    def close(self) -> None:
+        self._writing.close()
+        self._reading.close()
+
+    def _add(self, connection: sqlite3.Connection, job_id: str, record: Record, line: Line) -> None:
+        connection.execute(
+            "INSERT INTO sseprog_events (job_id, epoch, seq, kind, data) VALUES (?, ?, ?, ?, ?)",
+            (job_id, record.epoch, record.seq, line.kind, line.data),
+        )
+        retention = self._settings.retention
+        if retention is not None:
+            connection.execute(
+                "DELETE FROM sseprog_events WHERE job_id = ? AND seq <= ?",
+                (job_id, record.seq - retention),
+            )
+
+    def _tell(self, file: "_File", listener: Listener) -> None:
+        """Tell what is committed, in the order of commits, from now on."""
+        connection = file.use()
+        event_id = asked_id = 0
+        told: set[str] = set()
+        idle = True
+        while not listener.closed:
+            if idle:  # what others did meanwhile is nobody's news
+                event_id, asked_id = _newest(connection, "events"), _newest(connection, "asked")
+                version = -1
+            watched = listener.watched()
+            listener.ready(watched - told)
+            told = watched
+            idle = not watched and not listener.held()
+            if select.select([listener.bell], [], [], None if idle else _LOOK)[0]:
+                listener.bell.clear()
+            if file.use() is not connection:
+                raise BrokerUnavailable(f"{self._path} was replaced by another file")
+            (seen,) = connection.execute("PRAGMA data_version").fetchone()
+            if seen == version or idle:
+                continue
+            events = connection.execute(
+                "SELECT id, job_id, epoch, seq, kind, data FROM sseprog_events "
+                "WHERE id > ? ORDER BY id LIMIT ?",
+                (event_id, _NEWS),
+            ).fetchall()
+            for _id, job_id, epoch, seq, kind, data in events:
+                listener.news(job_id, epoch, seq, Line(kind, data))
+            event_id = events[-1][0] if events else event_id
+            if len(events) == _NEWS:  # and there may be more
+                continue
+            version = seen
+            asked = connection.execute(
+                "SELECT id, job_id FROM sseprog_asked WHERE id > ? ORDER BY id", (asked_id,)
+            ).fetchall()
+            for _id, job_id in asked:
+                listener.asked(job_id)
+            asked_id = asked[-1][0] if asked else asked_id
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with _unavailable():
+            connection = self._writing.use()
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[sqlite3.Connection]:
+        with _unavailable():
+            connection = self._reading.use()
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.execute("COMMIT")
+
+
+class _File:
+    """A connection, for one thread, to the file that is at a path now."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+        self._opened: tuple[int, int] | None = None
+
+    def use(self) -> sqlite3.Connection:
+        """Return the connection; another one if the file was replaced, which has lost all jobs."""
+        if self._connection is not None and self._opened != self._found():
+            self.close()
+        if self._connection is None:
+            self._connection = self._connect()
+            self._opened = self._found()
+        return self._connection
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _found(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, timeout=_BUSY, isolation_level=None, check_same_thread=False
+        )
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            (there,) = connection.execute(
+                "SELECT count(*) FROM sqlite_master WHERE name = 'sseprog_asked'"
+            ).fetchone()
+            if not there:
+                connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT;")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+class SQLiteBroker(SharedBroker):
+    """Keep jobs in a file that the processes of one machine share."""
+
+    store_type = SQLiteStore
+
+
+_abandoned: Final[list[object]] = []
+
+
+def _path_of(url: str) -> Path:
+    """Return the file of ``sqlite:///relative/path``, ``sqlite:////absolute/path``.
+
+    A path that has its folder below the root only is meant from there: ``sqlite:///var/jobs.db``.
+    """
+    scheme, _, rest = url.partition(":")
+    text = unquote(rest)
+    if not text.startswith("///") or "?" in rest or text in {"///", "///:memory:"}:
+        raise ValueError(
+            f"broker {url!r} names no file: write {scheme}:///jobs.db for one in the working "
+            f"folder, {scheme}:////var/lib/app/jobs.db for one that is named in full"
+        )
+    path = Path(text[3:])
+    if not path.is_absolute() and not path.parent.is_dir() and Path(text[2:]).parent.is_dir():
+        path = Path(text[2:])
+    path = path.absolute()
+    if not path.parent.is_dir():
+        raise ValueError(f"broker {url!r}: there is no folder {str(path.parent)!r}")
+    return path
+
+
+def _newest(connection: sqlite3.Connection, table: str) -> int:
+    (newest,) = connection.execute(f"SELECT max(id) FROM sseprog_{table}").fetchone()  # noqa: S608
+    return newest or 0
+
+
+def _record_of(row: tuple[Any, ...] | None) -> Record | None:
+    if row is None:
+        return None
+    record = Record(**dict(zip(_FIELDS, row, strict=True)))
+    record.ended, record.stalled = bool(record.ended), bool(record.stalled)
+    record.cancel = bool(record.cancel)
+    return record
+
+
+def _view(connection: sqlite3.Connection, want: Want, now: float) -> View | None:
+    record = _record_of(connection.execute(_SELECT, (want.job_id,)).fetchone())
+    if record is None or (record.expires is not None and record.expires <= now):
+        return None
+    after = want.after if want.epoch == record.epoch else -1
+    if want.newest:
+        after = record.seq - 1
+    lines = connection.execute(
+        "SELECT kind, data FROM sseprog_events WHERE job_id = ? AND seq > ? ORDER BY seq",
+        (want.job_id, after),
+    )
+    lease = None if record.leased_until is None else record.leased_until - now
+    return View(
+        want.job_id,
+        record.epoch,
+        record.seq,
+        record.owner,
+        [Line(kind, data) for kind, data in lines],
+        lease,
+        record.stalled,
+    )
+
+
+@contextmanager
+def _unavailable() -> Iterator[None]:
+    """Say of whatever SQLite complains about that it may work later."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise BrokerUnavailable(f"{type(error).__name__}: {error}") from error

@@ -1,0 +1,220 @@
+"""The broker that processes share, whatever its store: what all of them have in common."""
+
+import os
+import secrets
+import threading
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from typing import ClassVar, Final
+
+from ._event import Event
+from ._log import Entry, JobLog
+from ._mirrors import Mirror, Mirrors
+from ._outbox import Holding, Reply
+from ._settings import Settings
+from ._writer import Writer, waiting_line
+from .broker import Broker, Hold
+from .errors import BrokerUnavailable, JobEnded, JobNotFound
+from .store import Answer, Begin, Cancel, Create, Line, Store, View
+
+__all__ = ["SharedBroker"]
+
+TO_MAKE: Final = 2.0
+"""Seconds that making or beginning a job waits for the store; after that it is done later."""
+
+TO_ASK: Final = 5.0
+"""Seconds that a question waits for the store."""
+
+IF_AWAY: Final = 0.1
+"""Seconds of either, when the store could not be reached just now: it may just be back."""
+
+
+class SharedBroker(Broker):
+    """A broker over a `Store`: reports are written, and jobs are read, by threads of its own.
+
+    There are three of them in a process, started when they have something to do. What is reported
+    never waits for the store; what is asked waits for `TO_ASK` seconds at most.
+
+    A broker is this class with its ``store_type``. ``url`` is what it was made with.
+    """
+
+    shared = True
+
+    store_type: ClassVar[type[Store]]
+
+    def __init__(self, url: str, settings: Settings) -> None:
+        self.url = url
+        self._settings = settings
+        self._store = self.store_type(url, settings)
+        self._start_anew()
+        _all.add(self)
+
+    def _start_anew(self) -> None:
+        self.lock = threading.RLock()
+        self._closed = False
+        self._writer = Writer(self._store, self._settings)
+        self._mirrors = Mirrors(self._store, self._settings, self._writer, self.lock)
+
+    def create(self, job_id: str, owner: str | None, first: Event) -> None:
+        reply = Reply()
+        line = Line("s", first.data)
+        self._writer.submit(Create(job_id, secrets.token_hex(4), owner, line), reply=reply)
+        answer = reply.wait(IF_AWAY if self._writer.is_away else TO_MAKE)
+        if answer is not None and answer.said == "taken":
+            raise ValueError(f"job {job_id!r} exists and has not ended: use hub.job(...)")
+
+    def owner(self, job_id: str) -> str | None:
+        return self._get(job_id).owner
+
+    def newest(self, job_id: str) -> tuple[str, Entry]:
+        mirror = self._get(job_id)
+        with self.lock:
+            return mirror.log.epoch, mirror.log.newest
+
+    def recent(self, limit: int) -> list[Entry]:
+        read: list[list[View] | None] = []
+        done = threading.Event()
+
+        def take(views: list[View] | None) -> None:
+            read.append(views)
+            done.set()
+
+        self._mirrors.recent(limit, take)
+        if not done.wait(TO_ASK) or read[0] is None:
+            raise self._unavailable()
+        return [
+            JobLog(view.epoch, view.seq, view.lines, retention=1).newest
+            for view in read[0]
+            if view.lines
+        ]
+
+    def load(self, job_id: str, loaded: Callable[[bool | None], None]) -> None:
+        self._mirrors.load(job_id, loaded)
+
+    def begin(self, job_id: str, stop: Callable[[str], None], *, resume: bool = False) -> Hold:
+        reply = Reply()
+        begin = Begin(
+            job_id, secrets.token_hex(8), secrets.token_hex(4), resume, waiting_line(job_id)
+        )
+        holding = self._writer.begin(begin, stop, reply)
+        self._mirrors.start()
+        self._mirrors.bell.ring()
+        answer = reply.wait(IF_AWAY if self._writer.is_away else TO_MAKE)
+        if answer is None:
+            return Hold(begin.token, 1, None)
+        if answer.said == "unknown":
+            raise JobNotFound(f"there is no job {job_id!r}")
+        if answer.said == "ended":
+            raise JobEnded(f"job {job_id!r} has ended")
+        return Hold(begin.token, answer.attempt, self._newest_at_start(holding, answer))
+
+    def append(
+        self, job_id: str, event: Event, *, token: str | None, release: bool = False
+    ) -> None:
+        self._writer.append(job_id, event, token, release=release)
+
+    def flush(self, job_id: str, timeout: float) -> bool:
+        flushed = self._writer.flush(job_id, timeout)
+        self._mirrors.bell.ring()  # its cancelling is no more listened to
+        return flushed
+
+    def cancel(self, job_id: str, event: Event) -> bool:
+        reply = Reply()
+        self._writer.submit(Cancel(job_id, Line("e", event.data)), reply=reply)
+        answer = reply.wait(IF_AWAY if self._writer.is_away else TO_ASK)
+        if answer is None:
+            raise self._unavailable()
+        if answer.said == "unknown":
+            raise JobNotFound(f"there is no job {job_id!r}")
+        if answer.said == "ended":
+            raise JobEnded(f"job {job_id!r} has ended")
+        return answer.said == "ok"
+
+    def watch(self, job_id: str, wake: Callable[[], None]) -> JobLog:
+        while True:
+            self._get(job_id)
+            with self.lock:
+                mirror = self._mirrors.find(job_id)
+                if mirror is not None:  # it may have been cut just now
+                    mirror.wakes = (*mirror.wakes, wake)
+                    return mirror.log
+
+    def unwatch(self, job_id: str, wake: Callable[[], None]) -> None:
+        with self.lock:
+            mirror = self._mirrors.find(job_id)
+            if mirror is not None:
+                mirror.wakes = tuple(other for other in mirror.wakes if other != wake)
+
+    def close(self) -> None:
+        """Write what waits, ``flush_timeout`` seconds at most, and give up what there is."""
+        if self._closed:
+            return
+        self._closed = True
+        self._writer.close(self._settings.flush_timeout or 0.0)
+        self._mirrors.close()
+        self._store.close()
+
+    def abandon(self) -> None:
+        self._store.abandon()
+        self._start_anew()
+
+    def _get(self, job_id: str) -> Mirror:
+        """Return a job that is kept up to date; waits for it if it has to be read."""
+        with self.lock:
+            mirror = self._mirrors.find(job_id)
+        if mirror is not None:
+            return mirror
+        found: list[bool | None] = []
+        done = threading.Event()
+
+        def loaded(there: bool | None) -> None:
+            found.append(there)
+            done.set()
+
+        self._mirrors.load(job_id, loaded)
+        done.wait(IF_AWAY if self._mirrors.is_away else TO_ASK)
+        with self.lock:
+            mirror = self._mirrors.find(job_id)
+        if mirror is not None:
+            return mirror
+        if not found:
+            self._mirrors.forget_load(job_id, loaded)
+        if not found or found[0] is None:
+            raise self._unavailable()
+        raise JobNotFound(f"there is no job {job_id!r}")
+
+    def _newest_at_start(self, holding: Holding, answer: Answer) -> bytes | None:
+        """Return the state in which a job was found, and learn whose it is."""
+
+        def learn(mirror: Mirror | None) -> None:
+            if mirror is not None:
+                holding.owner, holding.owner_known = mirror.owner, True
+
+        if answer.attempt > 1 or answer.seq > 0:
+            with suppress(BrokerUnavailable, JobNotFound):
+                mirror = self._get(holding.job_id)
+                learn(mirror)
+                return mirror.log.newest.data
+            return None
+
+        def loaded(_there: bool | None) -> None:
+            with self.lock:
+                learn(self._mirrors.find(holding.job_id))
+
+        self._mirrors.load(holding.job_id, loaded)
+        return None
+
+    def _unavailable(self) -> BrokerUnavailable:
+        return BrokerUnavailable(f"{self._store.name} does not answer in time")
+
+
+_all: Final["weakref.WeakSet[SharedBroker]"] = weakref.WeakSet()
+
+
+def _abandon_all() -> None:
+    for broker in list(_all):
+        broker.abandon()
+
+
+os.register_at_fork(after_in_child=_abandon_all)
