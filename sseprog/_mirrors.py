@@ -33,7 +33,9 @@ GRACE: Final = 3.0
 out of date: their clients come back, and say meanwhile that they do."""
 
 _READS: Final = 500  # jobs in one read
-_LOOK: Final = 1.0  # seconds; between looks at what is due
+_LOOK: Final = 1.0
+"""Seconds between looks at what is due; a quarter of a lease if that is less."""
+
 _LOST: Final = "The job was lost: its process has died."
 
 
@@ -69,6 +71,7 @@ class Mirrors:
         self._store = store
         self._settings = settings
         self._lease = settings.lease or None
+        self._look_every = min(_LOOK, (self._lease or 4.0) / 4)
         self._writer = writer
         self._lock = lock  # while a log grows, and while it is read
         self._jobs: dict[str, Mirror] = {}
@@ -234,7 +237,7 @@ class Mirrors:
     # The reading thread
 
     def _read_all(self) -> None:
-        look_at = time.monotonic() + _LOOK
+        look_at = time.monotonic() + self._look_every
         while True:
             with self._changed:
                 while not (self._closed or self._to_read or self._asked):
@@ -260,13 +263,14 @@ class Mirrors:
                 logger.exception("%s failed", self._store.name)
                 self._retry(job_ids, BrokerUnavailable(f"{type(error).__name__}: {error}"))
             if time.monotonic() >= look_at:
-                look_at = time.monotonic() + _LOOK
+                look_at = time.monotonic() + self._look_every
                 self._look()
 
     def _read_soon(self, job_ids: Iterable[str]) -> None:
         with self._changed:
             self._to_read.update(dict.fromkeys(job_ids))
-            self._changed.notify_all()
+            if self._to_read:
+                self._changed.notify_all()
 
     def _retry(self, job_ids: list[str], error: BrokerUnavailable) -> None:
         pause = self._reading.pause(error)

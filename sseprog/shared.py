@@ -12,13 +12,14 @@ from ._event import Event
 from ._log import Entry, JobLog
 from ._mirrors import Mirror, Mirrors
 from ._outbox import Holding, Reply
+from ._record import decide
 from ._settings import Settings
 from ._writer import Writer, waiting_line
 from .broker import Broker, Hold
 from .errors import BrokerUnavailable, JobEnded, JobNotFound
 from .store import Answer, Begin, Cancel, Create, Line, Store, View
 
-__all__ = ["SharedBroker"]
+__all__ = ["SharedBroker", "decide"]
 
 TO_MAKE: Final = 2.0
 """Seconds that making or beginning a job waits for the store; after that it is done later."""

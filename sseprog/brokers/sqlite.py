@@ -29,6 +29,9 @@ __all__ = ["SQLiteBroker", "SQLiteStore"]
 _LOOK: Final = 0.02
 """Seconds between looks at whether another process has written; a look costs some 5 µs."""
 
+_LOOKS_AT_FILE: Final = 50
+"""Looks after which it is seen whether the file is still there: once a second."""
+
 _BUSY: Final = 2.0
 """Seconds that a write waits for that of another process; a healthy one takes milliseconds."""
 
@@ -191,19 +194,23 @@ class SQLiteStore(Store):
         """Tell what is committed, in the order of commits, from now on."""
         connection = file.use()
         event_id = asked_id = 0
-        told: set[str] = set()
-        idle = True
+        told: set[str] | None = None
+        idle = rung = True
+        looks = 0
         while not listener.closed:
             if idle:  # what others did meanwhile is nobody's news
                 event_id, asked_id = _newest(connection, "events"), _newest(connection, "asked")
                 version = -1
-            watched = listener.watched()
-            listener.ready(watched - told)
-            told = watched
-            idle = not watched and not listener.held()
-            if select.select([listener.bell], [], [], None if idle else _LOOK)[0]:
+            if rung:
                 listener.bell.clear()
-            if file.use() is not connection:
+                watched = listener.watched()
+                if told is None or watched - told:
+                    listener.ready(watched - (told or set()))
+                told = watched
+                idle = not watched and not listener.held()
+            rung = bool(select.select([listener.bell], [], [], None if idle else _LOOK)[0])
+            looks += 1
+            if looks % _LOOKS_AT_FILE == 0 and file.use() is not connection:
                 raise BrokerUnavailable(f"{self._path} was replaced by another file")
             (seen,) = connection.execute("PRAGMA data_version").fetchone()
             if seen == version or idle:
