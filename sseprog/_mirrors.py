@@ -77,11 +77,13 @@ class Mirrors:
         self._jobs: dict[str, Mirror] = {}
         self._loading: dict[str, list[Callable[[bool | None], None]]] = {}
         self._expiring: set[str] = set()
+        self._heard: set[str] = set()  # what the store said it hears, and was told since that it is
         self._changed = threading.Condition(threading.Lock())  # of what follows; innermost
         self._to_read: dict[str, None] = {}
         self._asked: list[tuple[int, Callable[[list[View] | None], None]]] = []
         self._listening = Away(store, "streams are ended if it lasts")
         self._reading = Away(store, "jobs are read when it is back")
+        self._back_at = -math.inf
         self._threads: list[threading.Thread] = []
         self._closed = False
 
@@ -161,14 +163,23 @@ class Mirrors:
 
     def watched(self) -> set[str]:
         with self._lock:
-            return {*self._jobs, *self._loading}
+            watched = {*self._jobs, *self._loading}
+            # For the store, what went and came back between two looks was never away.
+            heard = [job_id for job_id in self._loading if job_id in self._heard]
+            self._heard &= watched
+        self._read_soon(heard)
+        return watched
 
     def held(self) -> set[str]:
         return set(self._writer.held())
 
     def ready(self, job_ids: Iterable[str]) -> None:
         if self._listening.over():
+            self._back_at = time.monotonic()
             self._writer.reassert()
+        job_ids = list(job_ids)
+        with self._lock:
+            self._heard.update(job_ids)
         self._read_soon(job_ids)
 
     def news(self, job_id: str, epoch: str, seq: int, line: Line) -> None:
@@ -204,6 +215,8 @@ class Mirrors:
 
     def _listen_on(self) -> None:
         while not self._closed:
+            with self._lock:
+                self._heard = set()
             try:
                 self._store.listen(self)
                 continue
@@ -256,7 +269,8 @@ class Mirrors:
                     self._read_recent(limit, read)
                 if job_ids:
                     self._read(job_ids)
-                    self._reading.over()
+                    if self._reading.over():
+                        self._back_at = time.monotonic()
             except BrokerUnavailable as error:
                 self._retry(job_ids, error)
             except Exception as error:  # as above
@@ -288,7 +302,8 @@ class Mirrors:
         read([view for view in views if view is not None])
 
     def _read(self, job_ids: list[str]) -> None:
-        wants = []
+        wants: list[Want] = []
+        mirrors: list[Mirror | None] = []
         with self._lock:
             for job_id in job_ids:
                 mirror = self._jobs.get(job_id)
@@ -296,12 +311,17 @@ class Mirrors:
                     wants.append(Want(job_id, mirror.log.epoch, mirror.log.newest.seq))
                 elif job_id in self._loading:
                     wants.append(Want(job_id))
+                else:
+                    continue
+                mirrors.append(mirror)
         if not wants:
             return
         calls: list[_Call] = []
-        for want, view in zip(wants, self._store.read(wants), strict=True):
+        for want, before, view in zip(wants, mirrors, self._store.read(wants), strict=True):
             with self._lock:
-                if view is None:
+                if self._jobs.get(want.job_id) is not before:  # cut or forgotten meanwhile
+                    calls.append(partial(self._read_soon, [want.job_id]))
+                elif view is None:
                     calls += self._miss(want.job_id)
                 else:
                     calls += self._apply(want, view)
@@ -318,9 +338,7 @@ class Mirrors:
         mirror.missing_since = min(mirror.missing_since, now)
         if not mirror.log.ended and now - mirror.missing_since < 2 * (self._lease or GRACE):
             return []
-        del self._jobs[job_id]
-        mirror.log.cut = not mirror.log.ended
-        return list(mirror.wakes)
+        return list(self._cut(job_id))
 
     def _apply(self, want: Want, view: View) -> list[_Call]:
         """Bring a job up to date; return what is to be called without the lock."""
@@ -363,6 +381,9 @@ class Mirrors:
         """Return what makes a job whose holder is silent say so, if it is to be done."""
         if view.lease is None or view.lease > 0 or self._lease is None:
             return None
+        # While the store was away nobody could renew: its holder gets a lease of time to do so.
+        if time.monotonic() < max(self._back_at, self._writer.back_at) + self._lease:
+            return None
         status: Status = "lost" if view.lease <= -self._lease else "stalled"
         if view.job_id in self._expiring or (status == "stalled" and view.stalled):
             return None
@@ -374,12 +395,25 @@ class Mirrors:
     def _submitting(self, write: Expire | Rebase) -> _Call:
         """Return what submits a write, after which the job is read again."""
 
-        def answered(_answer: Answer) -> None:
+        def answered(answer: Answer) -> None:
+            wakes: tuple[Callable[[], None], ...] = ()
             with self._lock:
                 self._expiring.discard(write.job_id)
+                if answer.said == "no" and isinstance(write, Rebase):
+                    wakes = self._cut(write.job_id)
+            for wake in wakes:
+                wake()
             self._read_soon([write.job_id])
 
         return partial(self._writer.submit, write, answered=answered)
+
+    def _cut(self, job_id: str) -> tuple[Callable[[], None], ...]:
+        """End the streams of a job, which can't be brought up to date; return their wakes."""
+        mirror = self._jobs.pop(job_id, None)
+        if mirror is None:
+            return ()
+        mirror.log.cut = not mirror.log.ended
+        return mirror.wakes
 
     def _put_off(self, mirror: Mirror, left: float | None = None) -> None:
         """Plan when to look at the lease again: ``left`` seconds of it, if that is known.

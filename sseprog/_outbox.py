@@ -148,9 +148,15 @@ class Outbox:
 
     def take(self, limit: int) -> list[Sending]:
         """Take the first ones out, to be sent."""
-        taken = [self._queue.popleft() for _ in range(min(limit, len(self._queue)))]
-        for sending in taken:
-            holding = sending.holding
+        taken: list[Sending] = []
+        speaks: dict[str, Holding] = {}
+        while self._queue and len(taken) < limit:
+            holding = self._queue[0].holding
+            # A batch may be repeated whole, which must not let two holders take turns.
+            if holding is not None and speaks.setdefault(holding.job_id, holding) is not holding:
+                break
+            sending = self._queue.popleft()
+            taken.append(sending)
             if holding is not None and self._last.get(holding.job_id) is sending:
                 del self._last[holding.job_id]
         return taken

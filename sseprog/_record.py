@@ -84,6 +84,8 @@ def decide(record: Record | None, write: Write, now: float, settings: Settings) 
         case Rebase():
             if new.epoch != write.epoch or new.seq >= write.seen:
                 return _refuse(record, "no")
+            if new.ended and not write.line.terminal:
+                return _refuse(record, "no")
             new.epoch, new.seq = write.spare, write.seen
             return _add(new, write.line, now, settings, restarts=True)
 

@@ -44,6 +44,9 @@ class Timer:
             self._closed = True
             self._due.clear()
             self._changed.notify()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(1.0)
 
     def _start(self) -> None:
         thread = threading.Thread(target=self._run, name="sseprog-timer", daemon=True)

@@ -16,7 +16,7 @@ from ._outbox import KNOWN_AFTER_END, Holding, Outbox, Reply, Sending
 from ._settings import Settings
 from .errors import BrokerUnavailable, JobEnded
 from .progress import Progress
-from .store import Answer, Append, Begin, Create, Line, Renew, Store, Write
+from .store import Answer, Append, Begin, Create, Expire, Line, Renew, Store, Write
 
 __all__ = ["Away", "Writer", "waiting_line"]
 
@@ -75,6 +75,7 @@ class Writer:
         self._holdings: dict[str, Holding] = {}
         self._ended: OrderedDict[str, Holding] = OrderedDict()
         self._unheld: dict[str, Holding] = {}
+        self.back_at = -math.inf  # when the store was back last
         self._renew_at = math.inf
         self._sweep_at = 0.0
         self._sending: list[Sending] = []
@@ -270,9 +271,14 @@ class Writer:
     def _fail(self, error: BrokerUnavailable) -> None:
         pause = self._away.pause(error)
         with self._changed:
-            self._outbox.put_back(self._sending)
+            # Whether a lease is overdue is to be seen anew when its holder could renew it again.
+            stale = [each for each in self._sending if isinstance(each.write, Expire)]
+            self._outbox.put_back([each for each in self._sending if each not in stale])
             self._sending = []
             self._outbox.is_away = True
+        for each in stale:
+            if each.answered is not None:
+                each.answered(Answer("no"))
         self._hurry.wait(pause)
 
     def _settle(self, answers: list[Answer]) -> None:
@@ -285,6 +291,7 @@ class Writer:
             if lost:
                 self._restore(lost)
             if sent and self._away.over():
+                self.back_at = time.monotonic()
                 self._outbox.is_away = False
                 self._reassert()
             self._changed.notify_all()

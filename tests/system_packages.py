@@ -20,7 +20,10 @@ PACKAGES = {
     "node": "nodejs",
     "npm": "npm",
     "pg_ctlcluster": "postgresql",
+    "pgbouncer": "pgbouncer",
     "ps": "procps",
+    "redis-cli": "redis-tools",
+    "redis-server": "redis-server",
 }
 
 
