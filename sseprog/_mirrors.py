@@ -28,7 +28,7 @@ logger = logging.getLogger("sseprog")
 LINGER: Final = 10.0
 """Seconds that a job is kept up to date after its last use: whoever polls finds it here."""
 
-GRACE: Final = 3.0
+GRACE: Final = 2.0
 """Seconds without news from the store after which streams are ended, since what they show may be
 out of date: their clients come back, and say meanwhile that they do."""
 
@@ -83,7 +83,6 @@ class Mirrors:
         self._asked: list[tuple[int, Callable[[list[View] | None], None]]] = []
         self._listening = Away(store, "streams are ended if it lasts")
         self._reading = Away(store, "jobs are read when it is back")
-        self._back_at = -math.inf
         self._threads: list[threading.Thread] = []
         self._closed = False
 
@@ -174,8 +173,8 @@ class Mirrors:
         return set(self._writer.held())
 
     def ready(self, job_ids: Iterable[str]) -> None:
-        if self._listening.over():
-            self._back_at = time.monotonic()
+        if seconds := self._listening.over():
+            self._writer.note_back(seconds)
             self._writer.reassert()
         job_ids = list(job_ids)
         with self._lock:
@@ -185,26 +184,24 @@ class Mirrors:
     def news(self, job_id: str, epoch: str, seq: int, line: Line) -> None:
         with self._lock:
             mirror = self._jobs.get(job_id)
-            if mirror is None:  # what is just being loaded is read later than this was said
-                return
-            log = mirror.log
-            if epoch == log.epoch and seq <= log.newest.seq:
-                return
-            if epoch == log.epoch and seq == log.newest.seq + 1 and not log.ended:
-                log.append_line(line)
-                self._put_off(mirror)
-                wakes = mirror.wakes
-            else:
-                wakes = None
-        if wakes is None:
+            read = mirror is None and job_id in self._loading  # maybe it was read before this
+            wakes: tuple[Callable[[], None], ...] = ()
+            if mirror is not None:
+                log = mirror.log
+                if epoch == log.epoch and seq == log.newest.seq + 1 and not log.ended:
+                    log.append_line(line)
+                    self._put_off(mirror)
+                    wakes = mirror.wakes
+                else:
+                    read = epoch != log.epoch or seq > log.newest.seq
+        if read:
             self._read_soon([job_id])
-            return
         for wake in wakes:
             wake()
 
     def changed(self, job_id: str) -> None:
         with self._lock:
-            wanted = job_id in self._jobs
+            wanted = job_id in self._jobs or job_id in self._loading
         if wanted:
             self._read_soon([job_id])
 
@@ -269,8 +266,6 @@ class Mirrors:
                     self._read_recent(limit, read)
                 if job_ids:
                     self._read(job_ids)
-                    if self._reading.over():
-                        self._back_at = time.monotonic()
             except BrokerUnavailable as error:
                 self._retry(job_ids, error)
             except Exception as error:  # as above
@@ -317,7 +312,9 @@ class Mirrors:
         if not wants:
             return
         calls: list[_Call] = []
-        for want, before, view in zip(wants, mirrors, self._store.read(wants), strict=True):
+        views = self._store.read(wants)
+        self._writer.note_back(self._reading.over())
+        for want, before, view in zip(wants, mirrors, views, strict=True):
             with self._lock:
                 if self._jobs.get(want.job_id) is not before:  # cut or forgotten meanwhile
                     calls.append(partial(self._read_soon, [want.job_id]))
@@ -360,9 +357,10 @@ class Mirrors:
     def _catch_up(self, mirror: Mirror, want: Want, view: View) -> list[_Call]:
         log = mirror.log
         first = view.seq + 1 - len(view.lines)
+        if view.owner != mirror.owner:  # another job: who watched the old one is asked anew
+            return [*self._cut(view.job_id), partial(self._read_soon, [view.job_id])]
         if view.epoch != log.epoch:
             log.restart(view.epoch, view.seq, view.lines)
-            mirror.owner = view.owner
         elif view.seq < want.after:  # not merely overtaken by news: the store has lost events
             newest = log.newest.line
             spare = secrets.token_hex(4)
@@ -381,8 +379,9 @@ class Mirrors:
         """Return what makes a job whose holder is silent say so, if it is to be done."""
         if view.lease is None or view.lease > 0 or self._lease is None:
             return None
-        # While the store was away nobody could renew: its holder gets a lease of time to do so.
-        if time.monotonic() < max(self._back_at, self._writer.back_at) + self._lease:
+        # While the store is away nobody can renew: then holders get a lease of time to do so.
+        away = self._writer.is_away or min(self._listening.since, self._reading.since) < math.inf
+        if away or time.monotonic() < self._writer.trusts_leases_at:
             return None
         status: Status = "lost" if view.lease <= -self._lease else "stalled"
         if view.job_id in self._expiring or (status == "stalled" and view.stalled):

@@ -100,6 +100,14 @@ class Sending:
         self.answered = answered
 
     @property
+    def job_id(self) -> str:
+        """Whose it is."""
+        if self.holding is not None:
+            return self.holding.job_id
+        assert self.write is not None  # noqa: S101 - it has one of the two
+        return self.write.job_id
+
+    @property
     def merges(self) -> bool:
         """Tell whether a newer event may take its place: nothing but a progress."""
         return self.line is not None and self.line.kind == "p" and not self.release
@@ -169,8 +177,11 @@ class Outbox:
                 self._last.setdefault(sending.holding.job_id, sending)
 
     def _drop_oldest(self, holding: Holding) -> None:
-        """Forget an event that the log would not keep either."""
+        """Forget an event that the log would not keep either, if one still waits here."""
+        newest = self._last.get(holding.job_id)
         for sending in self._queue:
+            if sending is newest:
+                return
             if sending.holding is holding and sending.line is not None:
                 self._queue.remove(sending)
                 holding.unsent -= 1

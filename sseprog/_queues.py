@@ -5,7 +5,8 @@ A bridge says which job a task is and what happens to it; everything else is her
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,14 +16,16 @@ from uuid import UUID
 import msgspec
 
 from ._ending import Ending, fitting
+from ._work import Work, drive
 from .errors import JobCancelled, JobEnded, JobNotFound, SSEProgError
 from .hub import Hub
 from .job import Job
-from .progress import Progress, check_details, check_job_id, clean_text, shown
+from .progress import Progress, check_job_id, shown
 
 __all__ = [
     "EXPIRED",
     "LOST",
+    "STEP_FAILED",
     "TIMED_OUT",
     "UNKNOWN_TASK",
     "Owner",
@@ -32,11 +35,16 @@ __all__ = [
     "current_job",
     "current_run",
     "end",
+    "end_if_cancelled",
     "finish",
     "give_back",
+    "goes_on",
+    "leave",
+    "owned_by",
+    "owner_here",
     "postpone",
-    "report",
-    "waits",
+    "run_emitter",
+    "valid",
 ]
 
 logger = logging.getLogger("sseprog")
@@ -48,6 +56,7 @@ LOST: Final = Ending("lost", "The job was lost: its process has died.", {"code":
 TIMED_OUT: Final = Ending(
     "failed", "The job took too long, and was stopped.", {"code": "time_limit"}
 )
+STEP_FAILED: Final = Ending("failed", "A step before this one failed.", {"code": "step_failed"})
 EXPIRED: Final = Ending("cancelled", "The job was not begun in time.", {"code": "expired"})
 UNKNOWN_TASK: Final = Ending("failed", "The job failed.", {"code": "unknown_task"})
 
@@ -56,19 +65,16 @@ UNKNOWN_TASK: Final = Ending("failed", "The job failed.", {"code": "unknown_task
 class Run:
     """One attempt at a task, from its start to its end.
 
-    ``refused``: the job was cancelled while it waited, and the task is not to run. ``sent_again``:
-    the task's message was sent once more by the task itself. ``error``: what the task raised,
-    where the queue is told something else. ``entered``: the task's own code has begun.
+    ``task`` is the bridge's own; ``outer`` what ran here before, as where a task runs another as a
+    function. ``refused``: the job was cancelled while it waited, and the task is not to run.
     """
 
+    hub: Hub
     job: Job
     owner: Owner
     task: object
     outer: "Run | None"
     refused: bool = False
-    sent_again: bool = False
-    entered: bool = False
-    error: BaseException | None = None
 
     @property
     def attempt(self) -> int:
@@ -82,17 +88,42 @@ class Run:
 
 # A thread, a greenlet and a coroutine each have a context of their own.
 _current: Final[ContextVar[Run | None]] = ContextVar("sseprog_run", default=None)
+_owner: Final[ContextVar[Owner]] = ContextVar("sseprog_owner", default=None)
+
+
+@contextmanager
+def owned_by(owner: Owner) -> Iterator[None]:
+    """Make the jobs of tasks that are sent within the block ``owner``'s: no other user sees them.
+
+    For one view, or in a middleware for all. ``None`` is nobody, as without the block.
+    """
+    token = _owner.set(owner)
+    try:
+        yield
+    finally:
+        _owner.reset(token)
+
+
+def owner_here() -> str | None:
+    """Return whom tasks that are sent here are for; a task passes its own owner on."""
+    owner, run = _owner.get(), _current.get()
+    if owner is None and run is not None:
+        owner = run.owner
+    return None if owner is None else str(owner)
 
 
 def current_job() -> Job:
     """Return the job of the task that runs here, to report with: ``current_job().update(12.5)``.
 
     For the task's own thread (greenlet, coroutine), and what it calls there; hand the `Job` to
-    threads that the task starts. Raises `RuntimeError` outside a task, and in a task that was
-    left out: a report that goes nowhere would be missed by nobody until a user asks for it.
+    threads that the task starts. Raises `JobCancelled` if it was cancelled before it began, and
+    `RuntimeError` outside a task, and in one that was left out: a report that goes nowhere would
+    be missed by nobody until a user asks for it.
     """
     run = _current.get()
-    if run is None or run.refused:
+    if run is not None and run.refused:
+        raise JobCancelled(f"job {run.job.id!r} was cancelled before it began")
+    if run is None:
         raise RuntimeError(
             "there is no current job: current_job() is for tasks whose progress is shown, in the "
             "thread that runs them"
@@ -100,28 +131,38 @@ def current_job() -> Job:
     return run.job
 
 
+def run_emitter(emitter: str | Callable[..., Work], **options: Any) -> dict[str, Any]:
+    """Run an emitter, such as ``"ffmpeg"``, as the current task; return the details of its end.
+
+    As `Hub.run` does, but in the job that the task has. Raises what the emitter raises: let it
+    pass, and the job ends by it. Raises `RuntimeError` outside a task.
+    """
+    job, run = current_job(), current_run()
+    hub = job._hub if run is None else run.hub
+    drive(job, hub._make_work(emitter, options))
+    return dict(job._reports.details)
+
+
 def current_run() -> Run | None:
     """Return what runs here, if anything does."""
     return _current.get()
 
 
-def create(hub: Hub, job_id: str, owner: Owner) -> bool:
-    """Make the job of a task that is about to be sent; tell whether it is there, and waits anew.
+def create(hub: Hub, job_id: str, owner: Owner) -> None:
+    """Make the job of a task that is about to be sent.
 
     Logs what is wrong, and raises nothing: the task is sent all the same.
     """
     try:
         hub.create(job_id, owner=owner)
     except ValueError:
-        return False  # sent again; or no id of a job, as is said when it begins
+        return  # there is one that goes on; or it is no id of a job, as is said when it begins
     except Exception:
         logger.exception("task %s has no job: its progress can't be shown", shown(job_id))
-        return False
-    return True
 
 
-def waits(hub: Hub, job_id: str) -> bool:
-    """Tell whether a job exists and has not ended; `False` too where that can't be learned."""
+def goes_on(hub: Hub, job_id: str) -> bool:
+    """Tell whether a job is there and has not ended; `False` too where that can't be learned."""
     try:
         return not hub.snapshot(job_id).ended
     except SSEProgError:
@@ -136,13 +177,13 @@ def begin(hub: Hub, job_id: str, owner: Owner, task: object = None) -> Run:
     """
     outer = _current.get()
     try:
-        run = Run(hub.job(job_id, resume=True), owner, task, outer)
+        run = Run(hub, hub.job(job_id, resume=True), owner, task, outer)
         run.refused = _is_cancelled(hub, job_id, owner)
         if not run.refused:
             run.job.__enter__()
     except Exception as error:
         logger.warning("task %s has no job: its progress can't be shown: %s", shown(job_id), error)
-        run = Run(_nobodys_job(), owner, task, outer)
+        run = Run(hub, _nobodys_job(), owner, task, outer)
     _current.set(run)
     return run
 
@@ -154,7 +195,9 @@ def _is_cancelled(hub: Hub, job_id: str, owner: Owner) -> bool:
     except JobNotFound:
         create(hub, job_id, owner)
     except SSEProgError as error:  # the broker is away; the work is not to wait for it
-        logger.warning("job %s is begun without knowing whether it was cancelled: %s", job_id, error)
+        logger.warning(
+            "job %s is begun without knowing whether it was cancelled: %s", job_id, error
+        )
     return False
 
 
@@ -178,8 +221,16 @@ def postpone(run: Run, message: str | None = None) -> None:
     return finish(run)
 
 
+def end_if_cancelled(run: Run) -> bool:
+    """End the job of an attempt that goes on, though it was told to stop; tell whether it was."""
+    if run.job._stop != "cancelled":
+        return False
+    run.job.__exit__(JobCancelled, JobCancelled(f"job {run.job.id!r} was cancelled"), None)
+    return True
+
+
 def leave(run: Run) -> None:
-    """Let an attempt be, unended: its process is dying, and another one knows of what."""
+    """Say no more of an attempt: it has ended, or its process dies and another knows of what."""
     _current.set(run.outer)
 
 
@@ -224,75 +275,6 @@ def _nobodys_job() -> Job:
         if not _nobodys:
             _nobodys.append(Hub("memory://", max_jobs=None, ttl=1))
     return _nobodys[0].job(_nobodys[0].create()).__enter__()
-
-
-# What people who had no such bridge have called things, in what they store beside a task.
-_PERCENT: Final = ("percent", "percentage", "pct", "progress")
-_DONE: Final = ("current", "done", "completed", "processed", "n", "i", "progress")
-_MESSAGE: Final = ("message", "description", "status", "msg", "text")
-
-
-def report(job: Job, meta: object) -> None:
-    """Report what a task has stored about itself, in one of the shapes in wide use.
-
-    ``{"current": 3, "total": 10}`` or ``{"percent": 30}``, by these or like names; a text under
-    ``message``, ``description`` or ``status``; ``stage``. What else can be JSON goes into details.
-    Meta of another shape is let be; raises `JobCancelled` only, where the job was.
-    """
-    if not isinstance(meta, Mapping):
-        return
-    try:
-        values = reading(meta)
-        if values:
-            job.update(**values)
-    except JobCancelled:
-        raise
-    except JobEnded:
-        return  # another attempt shows its progress now
-    except Exception as error:  # whatever is in there, the task is not to fail for it
-        logger.warning("job %s: %s is not shown: %s", job.id, shown(meta), error)
-
-
-def reading(meta: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return what `Job.update` takes, read from a task's own meta."""
-    values: dict[str, Any] = {}
-    total = _number(meta.get("total"))
-    percent_names = _PERCENT if total is None else _PERCENT[:-1]
-    percent = next((n for n in map(_number, map(meta.get, percent_names)) if n is not None), None)
-    if percent is None and total is not None and total > 0:
-        done = next((n for n in map(_number, map(meta.get, _DONE)) if n is not None), None)
-        percent = None if done is None else 100 * done / total
-    if percent is not None:
-        values["progress"] = min(max(percent, 0.0), 100.0)
-    stage = meta.get("stage")
-    if isinstance(stage, str):
-        values["stage"] = clean_text(stage)
-    texts = (name for name in _MESSAGE if isinstance(meta.get(name), str) and meta[name])
-    message = next(texts, None)
-    if message is not None:
-        values["message"] = clean_text(meta[message])
-    said = {*_PERCENT, "stage", message}
-    details: dict[str, Any] = {}
-    for name, value in meta.items():
-        if isinstance(name, str) and (name not in said or (name == "progress" and total)):
-            try:
-                details.update(check_details({name: value}))
-            except (TypeError, ValueError):
-                continue
-    if details:
-        values["details"] = fitting(details, {})
-    return values
-
-
-def _number(value: object) -> float | None:
-    """Read a number, and nothing else: no text, no truth value, none that is infinite."""
-    if isinstance(value, (bool, str, bytes)) or not hasattr(value, "__float__"):
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if number - number == 0 else None
 
 
 def valid(job_id: object) -> bool:

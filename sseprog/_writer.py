@@ -16,7 +16,7 @@ from ._outbox import KNOWN_AFTER_END, Holding, Outbox, Reply, Sending
 from ._settings import Settings
 from .errors import BrokerUnavailable, JobEnded
 from .progress import Progress
-from .store import Answer, Append, Begin, Create, Expire, Line, Renew, Store, Write
+from .store import Answer, Append, Begin, Cancel, Create, Expire, Line, Renew, Store, Write
 
 __all__ = ["Away", "Writer", "waiting_line"]
 
@@ -48,14 +48,14 @@ class Away:
         self._tries += 1
         return random.uniform(0.5, 1.0) * min(1.0, 0.05 * 2.0**self._tries)  # noqa: S311
 
-    def over(self) -> bool:
-        """Note a success; tell whether it is the first after a failure."""
+    def over(self) -> float:
+        """Note a success; return for how many seconds there was none, 0.0 if that is not news."""
         if self.since == math.inf:
-            return False
+            return 0.0
         seconds = time.monotonic() - self.since
         logger.warning("%s is back after %.1f s", self._store.name, seconds)
         self.since, self._tries = math.inf, 0
-        return True
+        return seconds
 
 
 class Writer:
@@ -75,7 +75,10 @@ class Writer:
         self._holdings: dict[str, Holding] = {}
         self._ended: OrderedDict[str, Holding] = OrderedDict()
         self._unheld: dict[str, Holding] = {}
-        self.back_at = -math.inf  # when the store was back last
+        # Of this process's own mirrors; as of `Listener`.
+        self.news: Callable[[str, str, int, Line], None] = lambda *_: None
+        self.changed: Callable[[str], None] = lambda _: None
+        self.trusts_leases_at = -math.inf  # when an overdue lease means something again
         self._renew_at = math.inf
         self._sweep_at = 0.0
         self._sending: list[Sending] = []
@@ -155,6 +158,11 @@ class Writer:
             holding = self._holdings.get(job_id)
         if holding is not None and holding.live and holding.stop is not None:
             holding.stop("cancelled")
+
+    def note_back(self, seconds: float) -> None:
+        """Note that the store was away: for so long, maybe, that leases could not be renewed."""
+        if self._lease is not None and seconds > self._lease / _RENEWALS:
+            self.trusts_leases_at = time.monotonic() + self._lease
 
     def reassert(self) -> None:
         """See soon whether the store still has the jobs of this process."""
@@ -256,9 +264,6 @@ class Writer:
                 batch = [self._write_of(sending) for sending in self._sending]
             try:
                 answers = self._store.write(batch) if batch else []
-                if time.monotonic() >= self._sweep_at:
-                    self._sweep_at = time.monotonic() + _SWEEP
-                    self._store.sweep()
             except BrokerUnavailable as error:
                 self._fail(error)
                 continue
@@ -267,6 +272,16 @@ class Writer:
                 self._fail(BrokerUnavailable(f"{type(error).__name__}: {error}"))
                 continue
             self._settle(answers)
+            if time.monotonic() >= self._sweep_at:
+                self._sweep()
+
+    def _sweep(self) -> None:
+        self._sweep_at = time.monotonic() + _SWEEP
+        try:
+            self._store.sweep()
+        except Exception as error:  # it is tried again in a minute, and harms no job
+            logger.warning("%s can't be swept: %s: %s", self._store.name,
+                           type(error).__name__, error)  # fmt: skip
 
     def _fail(self, error: BrokerUnavailable) -> None:
         pause = self._away.pause(error)
@@ -282,6 +297,7 @@ class Writer:
         self._hurry.wait(pause)
 
     def _settle(self, answers: list[Answer]) -> None:
+        self._tell_own(answers)
         calls: list[Callable[[], None]] = []
         with self._changed:
             sent, self._sending = self._sending, []
@@ -290,13 +306,27 @@ class Writer:
                 calls += self._note(sending, answer, lost)
             if lost:
                 self._restore(lost)
-            if sent and self._away.over():
-                self.back_at = time.monotonic()
+            if sent and (seconds := self._away.over()):
+                self.note_back(seconds)
                 self._outbox.is_away = False
                 self._reassert()
             self._changed.notify_all()
         for call in calls:
             call()
+
+    def _tell_own(self, answers: list[Answer]) -> None:
+        """Let this process see what it has written, before who waits for that goes on."""
+        repeated = self.is_away  # then an answer may be of what came later
+        for sending, answer in zip(self._sending, answers, strict=True):
+            line = sending.line
+            if line is None and isinstance(sending.write, (Cancel, Create)):
+                line = sending.write.line
+            if line is None or answer.said != "ok":
+                continue
+            if repeated:
+                self.changed(sending.job_id)
+            else:
+                self.news(sending.job_id, answer.epoch, answer.seq, line)
 
     def _plan_renewals(self) -> None:
         if self._lease is None or time.monotonic() < self._renew_at:

@@ -56,6 +56,11 @@ class Broker(ABC):
     """Held while a log grows and while it is read. Reentrant, since the garbage collector may
     end a forgotten stream in the middle of any call."""
 
+    @property
+    def patience(self) -> float:
+        """Seconds after which a job that `load` has not brought is not to be waited for."""
+        return 0.0
+
     @abstractmethod
     def __init__(self, url: str, settings: Settings) -> None:
         """Parse ``url``; raises `ValueError` naming what is wrong with it. Connect lazily."""

@@ -43,7 +43,6 @@ __all__ = ["Hub", "StreamOptions"]
 logger = logging.getLogger("sseprog")
 
 _LONGEST_TICKET: Final = 86_400.0  # seconds; whom one trusts for longer has a login
-LOAD_TIMEOUT: Final = 5.0  # seconds
 _DEFAULT_WORKERS: Final = min(32, (os.cpu_count() or 1) + 4)  # as concurrent.futures has it
 
 
@@ -218,7 +217,7 @@ class Hub:
                 loop.call_soon_threadsafe(settle, there)
 
         self.broker.load(job_id, loaded)
-        timeout = loop.call_later(LOAD_TIMEOUT, settle, None)
+        timeout = loop.call_later(self.broker.patience, settle, None)
         try:
             there = await found
         finally:

@@ -56,14 +56,21 @@ class SharedBroker(Broker):
         self._closed = False
         self._writer = Writer(self._store, self._settings)
         self._mirrors = Mirrors(self._store, self._settings, self._writer, self.lock)
+        self._writer.news, self._writer.changed = self._mirrors.news, self._mirrors.changed
 
     def create(self, job_id: str, owner: str | None, first: Event) -> None:
+        if self._closed:
+            raise RuntimeError("the hub is closed: it makes no more jobs")
         reply = Reply()
         line = Line("s", first.data)
         self._writer.submit(Create(job_id, secrets.token_hex(4), owner, line), reply=reply)
         answer = reply.wait(IF_AWAY if self._writer.is_away else TO_MAKE)
         if answer is not None and answer.said == "taken":
             raise ValueError(f"job {job_id!r} exists and has not ended: use hub.job(...)")
+
+    @property
+    def patience(self) -> float:
+        return IF_AWAY if self._mirrors.is_away else TO_ASK
 
     def owner(self, job_id: str) -> str | None:
         return self._get(job_id).owner
@@ -82,7 +89,7 @@ class SharedBroker(Broker):
             done.set()
 
         self._mirrors.recent(limit, take)
-        if not done.wait(TO_ASK) or read[0] is None:
+        if not done.wait(self.patience) or read[0] is None:
             raise self._unavailable()
         return [
             JobLog(view.epoch, view.seq, view.lines, retention=1).newest
@@ -174,7 +181,7 @@ class SharedBroker(Broker):
             done.set()
 
         self._mirrors.load(job_id, loaded)
-        done.wait(IF_AWAY if self._mirrors.is_away else TO_ASK)
+        done.wait(self.patience)
         with self.lock:
             mirror = self._mirrors.find(job_id)
         if mirror is not None:

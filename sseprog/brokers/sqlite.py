@@ -1,8 +1,11 @@
 """The broker for several processes of one machine: a file, and no server to run."""
 
+import os
 import select
 import sqlite3
+import threading
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,8 +32,8 @@ __all__ = ["SQLiteBroker", "SQLiteStore"]
 _LOOK: Final = 0.02
 """Seconds between looks at whether another process has written; a look costs some 5 µs."""
 
-_LOOKS_AT_FILE: Final = 50
-"""Looks after which it is seen whether the file is still there: once a second."""
+_LOOK_AT_FILE: Final = 0.5
+"""Seconds after which it is seen again whether the file is still there."""
 
 _BUSY: Final = 2.0
 """Seconds that a write waits for that of another process; a healthy one takes milliseconds."""
@@ -84,9 +87,6 @@ class SQLiteStore(Store):
     def __init__(self, url: str, settings: Settings) -> None:
         self._path = _path_of(url)
         self._settings = settings
-        self._start_anew()
-
-    def _start_anew(self) -> None:
         self._writing, self._reading = _File(self._path), _File(self._path)
 
     @property
@@ -144,7 +144,8 @@ class SQLiteStore(Store):
             with _unavailable():
                 self._tell(file, listener)
         finally:
-            file.close()
+            with file.lock:
+                file.close()
 
     def sweep(self) -> None:
         now = time.time()
@@ -169,14 +170,12 @@ class SQLiteStore(Store):
             )
 
     def abandon(self) -> None:
-        # To close a connection of before the fork would break the parent's locks on the file
-        # (sqlite.org/howtocorrupt.html, section 2.6): it is kept, unused.
-        _abandoned.append((self._writing, self._reading))
-        self._start_anew()
+        """Do nothing: no connection was open when the process was forked."""
 
     def close(self) -> None:
-        self._writing.close()
-        self._reading.close()
+        for file in (self._writing, self._reading):
+            with file.lock:
+                file.close()
 
     def _add(self, connection: sqlite3.Connection, job_id: str, record: Record, line: Line) -> None:
         connection.execute(
@@ -192,15 +191,15 @@ class SQLiteStore(Store):
 
     def _tell(self, file: "_File", listener: Listener) -> None:
         """Tell what is committed, in the order of commits, from now on."""
-        connection = file.use()
-        event_id = asked_id = 0
         told: set[str] | None = None
+        event_id = asked_id = 0
         idle = rung = True
-        looks = 0
         while not listener.closed:
             if idle:  # what others did meanwhile is nobody's news
-                event_id, asked_id = _newest(connection, "events"), _newest(connection, "asked")
-                version = -1
+                with file.lock:
+                    connection = file.use()
+                    event_id, asked_id = _newest(connection, "events"), _newest(connection, "asked")
+                    opened = file.opened
             if rung:
                 listener.bell.clear()
                 watched = listener.watched()
@@ -209,33 +208,25 @@ class SQLiteStore(Store):
                 told = watched
                 idle = not watched and not listener.held()
             rung = bool(select.select([listener.bell], [], [], None if idle else _LOOK)[0])
-            looks += 1
-            if looks % _LOOKS_AT_FILE == 0 and file.use() is not connection:
-                raise BrokerUnavailable(f"{self._path} was replaced by another file")
-            (seen,) = connection.execute("PRAGMA data_version").fetchone()
-            if seen == version or idle:
+            if idle:
                 continue
-            events = connection.execute(
-                "SELECT id, job_id, epoch, seq, kind, data FROM sseprog_events "
-                "WHERE id > ? ORDER BY id LIMIT ?",
-                (event_id, _NEWS),
-            ).fetchall()
-            for _id, job_id, epoch, seq, kind, data in events:
+            with file.lock:
+                connection = file.use()
+                if file.opened != opened:
+                    raise BrokerUnavailable(f"{self._path} was replaced by another file")
+                if not file.changed():
+                    continue
+                events, asked = _since(connection, event_id, asked_id)
+            for event_id, job_id, epoch, seq, kind, data in events:  # noqa: B007 - where to go on
                 listener.news(job_id, epoch, seq, Line(kind, data))
-            event_id = events[-1][0] if events else event_id
             if len(events) == _NEWS:  # and there may be more
-                continue
-            version = seen
-            asked = connection.execute(
-                "SELECT id, job_id FROM sseprog_asked WHERE id > ? ORDER BY id", (asked_id,)
-            ).fetchall()
-            for _id, job_id in asked:
+                file.look_again()
+            for asked_id, job_id in asked:  # noqa: B007
                 listener.asked(job_id)
-            asked_id = asked[-1][0] if asked else asked_id
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with _unavailable():
+        with _unavailable(), self._writing.lock:
             connection = self._writing.use()
             try:
                 connection.execute("BEGIN IMMEDIATE")
@@ -248,7 +239,7 @@ class SQLiteStore(Store):
 
     @contextmanager
     def _snapshot(self) -> Iterator[sqlite3.Connection]:
-        with _unavailable():
+        with _unavailable(), self._reading.lock:
             connection = self._reading.use()
             connection.execute("BEGIN")
             try:
@@ -258,21 +249,44 @@ class SQLiteStore(Store):
 
 
 class _File:
-    """A connection, for one thread, to the file that is at a path now."""
+    """A connection to the file that is at a path now, for one thread.
+
+    ``lock`` is held while it is used, so that none is open when the process is forked: SQLite takes
+    the locks of an inherited connection for those of any other of the child, which holds none
+    (sqlite.org/howtocorrupt.html, section 2.6).
+    """
 
     def __init__(self, path: Path) -> None:
+        self.lock = threading.Lock()
+        self.opened: tuple[int, int] | None = None
         self._path = path
         self._connection: sqlite3.Connection | None = None
-        self._opened: tuple[int, int] | None = None
+        self._version = -1
+        self._looked_at = 0.0
+        _files.add(self)
 
     def use(self) -> sqlite3.Connection:
         """Return the connection; another one if the file was replaced, which has lost all jobs."""
-        if self._connection is not None and self._opened != self._found():
-            self.close()
-        if self._connection is None:
-            self._connection = self._connect()
-            self._opened = self._found()
+        now = time.monotonic()
+        if now - self._looked_at >= _LOOK_AT_FILE or self._connection is None:
+            self._looked_at = now
+            if self._connection is not None and self.opened != self._found():
+                self.close()
+            if self._connection is None:
+                self._connection = self._connect()
+                self.opened = self._found()
+                self._version = -1
         return self._connection
+
+    def changed(self) -> bool:
+        """Tell whether another connection has written since the last look."""
+        (seen,) = self.use().execute("PRAGMA data_version").fetchone()
+        before, self._version = self._version, seen
+        return bool(seen != before)
+
+    def look_again(self) -> None:
+        """Have `changed` say so."""
+        self._version = -1
 
     def close(self) -> None:
         if self._connection is not None:
@@ -291,17 +305,29 @@ class _File:
             self._path, timeout=_BUSY, isolation_level=None, check_same_thread=False
         )
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
             (there,) = connection.execute(
                 "SELECT count(*) FROM sqlite_master WHERE name = 'sseprog_asked'"
             ).fetchone()
             if not there:
-                connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT;")
+                self._make(connection)
+            connection.execute("PRAGMA synchronous = NORMAL")
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _make(self, connection: sqlite3.Connection) -> None:
+        """Make the tables, at the same time as others maybe, for whom SQLite doesn't wait here."""
+        deadline = time.monotonic() + _BUSY
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT;")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
 
 
 class SQLiteBroker(SharedBroker):
@@ -310,7 +336,38 @@ class SQLiteBroker(SharedBroker):
     store_type = SQLiteStore
 
 
-_abandoned: Final[list[object]] = []
+_files: Final["weakref.WeakSet[_File]"] = weakref.WeakSet()
+_forking: Final[list[_File]] = []
+
+
+def _before_fork() -> None:
+    _forking[:] = _files
+    for file in _forking:
+        file.lock.acquire()
+        file.close()
+
+
+def _after_fork() -> None:
+    while _forking:
+        _forking.pop().lock.release()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
+
+
+def _since(
+    connection: sqlite3.Connection, event_id: int, asked_id: int
+) -> tuple[list[tuple[int, str, str, int, Any, bytes]], list[tuple[int, str]]]:
+    """Return what was committed after two ids, in that order."""
+    events = connection.execute(
+        "SELECT id, job_id, epoch, seq, kind, data FROM sseprog_events "
+        "WHERE id > ? ORDER BY id LIMIT ?",
+        (event_id, _NEWS),
+    ).fetchall()
+    asked = connection.execute(
+        "SELECT id, job_id FROM sseprog_asked WHERE id > ? ORDER BY id", (asked_id,)
+    ).fetchall()
+    return events, asked
 
 
 def _path_of(url: str) -> Path:

@@ -73,8 +73,8 @@ export class JobProgressTracker {
 			} else {
 				source?.close();
 				source = null;
-				// Full jitter.
-				delay = least + Math.random() * Math.min(30000, 500 * 2 ** attempt);
+				// Full jitter; little where the server has said when.
+				delay = least + Math.random() * Math.min(least ? 2000 : 30000, 500 * 2 ** attempt);
 				due = wait(delay, delay);
 			}
 			tell("reconnecting", { attempt, delay });

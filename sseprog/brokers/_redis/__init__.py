@@ -1,0 +1,10 @@
+"""What the Redis store consists of; importing it checks that redis-py is there."""
+
+from sseprog.errors import MissingExtra
+
+try:
+    import redis as _redis  # noqa: F401 - all modules of this package need it
+except ModuleNotFoundError as error:
+    raise MissingExtra(
+        'Redis and Valkey brokers need their extra: pip install "sseprog[redis]"'
+    ) from error
