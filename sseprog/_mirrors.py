@@ -45,16 +45,21 @@ _Call = Callable[[], object]
 class Mirror:
     """One job as this process knows it."""
 
-    __slots__ = ("due_at", "log", "missing_since", "owner", "used_at", "wakes")
+    __slots__ = ("due_at", "log", "missing_since", "owner", "told_at", "used_at", "wakes")
 
     def __init__(self, owner: str | None, log: JobLog) -> None:
         self.owner = owner
         self.log = log
-        self.used_at = time.monotonic()
+        self.used_at = self.told_at = time.monotonic()
         self.due_at = math.inf  # when to look whether the holder's lease is overdue
         self.missing_since = math.inf
         # Replaced, never changed, so that it can be walked through without the lock.
         self.wakes: tuple[Callable[[], None], ...] = ()
+
+    @property
+    def needed_at(self) -> float:
+        """When it was used last; of a job that has ended, which is told no more, when it was."""
+        return self.told_at if self.log.ended else self.used_at
 
 
 class Mirrors:
@@ -83,7 +88,7 @@ class Mirrors:
         self._asked: list[tuple[int, Callable[[list[View] | None], None]]] = []
         self._listening = Away(store, "streams are ended if it lasts")
         self._reading = Away(store, "jobs are read when it is back")
-        self._threads: list[threading.Thread] = []
+        self._threads: dict[str, threading.Thread] = {}
         self._closed = False
 
     # Any thread
@@ -133,14 +138,21 @@ class Mirrors:
     def start(self) -> None:
         """Start the threads, where they aren't there."""
         with self._changed:
-            if self._closed or any(thread.is_alive() for thread in self._threads):
+            if self._closed:
                 return
-            self._threads = [
-                threading.Thread(target=self._read_all, name="sseprog-reader", daemon=True),
-                threading.Thread(target=self._listen_on, name="sseprog-listener", daemon=True),
-            ]
-            for thread in self._threads:
-                thread.start()
+            failure: RuntimeError | None = None
+            for name, run in (("reader", self._read_all), ("listener", self._listen_on)):
+                thread = self._threads.get(name)
+                if thread is None or not thread.is_alive():
+                    thread = threading.Thread(target=run, name=f"sseprog-{name}", daemon=True)
+                    try:
+                        thread.start()
+                    except RuntimeError as error:  # none is to be had, or the interpreter ends
+                        failure = error
+                    else:
+                        self._threads[name] = thread
+        if failure is not None:
+            logger.error("jobs can't be read: a thread can't be started: %s", failure)
 
     def close(self) -> None:
         """Let the threads end."""
@@ -148,11 +160,19 @@ class Mirrors:
             self._closed = True
             self._changed.notify_all()
         self.bell.ring()
-        for thread in self._threads:
+        for thread in self._threads.values():
             if thread is not threading.current_thread():
                 thread.join(6.0)  # a store may take five seconds to see that its server is mute
-        if not any(thread.is_alive() for thread in self._threads):
+        if not any(thread.is_alive() for thread in self._threads.values()):
             self.bell.close()
+
+    def replace(self, job_id: str, epoch: str) -> None:
+        """Know a job no more that has been made anew: it may be another owner's now."""
+        with self._lock:
+            mirror = self._jobs.get(job_id)
+            wakes = self._cut(job_id) if mirror is not None and mirror.log.epoch != epoch else ()
+        for wake in wakes:
+            wake()
 
     # What a store tells, in its `listen`
 
@@ -294,7 +314,12 @@ class Mirrors:
         except BrokerUnavailable:
             read(None)
             raise
-        read([view for view in views if view is not None])
+        found = [view for view in views if view is not None]
+        with self._lock:
+            overdue = [call for view in found if (call := self._expire(view)) is not None]
+        for expire in overdue:
+            expire()
+        read(found)
 
     def _read(self, job_ids: list[str]) -> None:
         wants: list[Want] = []
@@ -387,9 +412,13 @@ class Mirrors:
         if view.job_id in self._expiring or (status == "stalled" and view.stalled):
             return None
         data = view.lines[-1].data if view.lines else self._jobs[view.job_id].log.newest.data
-        line = _silent(Progress.from_json(data), status)
         self._expiring.add(view.job_id)
-        return self._submitting(Expire(view.job_id, view.epoch, view.seq, line))
+
+        def expire() -> None:
+            line = _silent(Progress.from_json(data), status)
+            self._submitting(Expire(view.job_id, view.epoch, view.seq, line))()
+
+        return expire
 
     def _submitting(self, write: Expire | Rebase) -> _Call:
         """Return what submits a write, after which the job is read again."""
@@ -419,6 +448,7 @@ class Mirrors:
 
         Also where nobody seems to hold the job: who began it may have died before saying so.
         """
+        mirror.told_at = time.monotonic()
         if self._lease is None or mirror.log.ended:
             mirror.due_at = math.inf
             return
@@ -437,7 +467,7 @@ class Mirrors:
             for job_id, mirror in self._jobs.items():
                 if now >= mirror.due_at or mirror.missing_since < math.inf:
                     due.append(job_id)
-                elif not mirror.wakes and now - mirror.used_at > LINGER:
+                elif not mirror.wakes and now - mirror.needed_at > LINGER:
                     unused.append(job_id)
             for job_id in unused:
                 del self._jobs[job_id]

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from .store import Answer, Line, Write
+from .store import Answer, Cancel, Line, Write
 
 __all__ = ["KNOWN_AFTER_END", "Holding", "Outbox", "Reply", "Sending"]
 
@@ -27,11 +27,17 @@ class Holding:
                  "writer")  # fmt: skip
 
     def __init__(
-        self, job_id: str, token: str | None, stop: Callable[[str], None] | None = None
+        self,
+        job_id: str,
+        token: str | None,
+        stop: Callable[[str], None] | None = None,
+        *,
+        inherited: bool = False,
     ) -> None:
         self.job_id = job_id
         self.token = token
-        self.writer = secrets.token_hex(8)
+        # By which the store knows a repetition; one that speaks for another's token has its own.
+        self.writer = secrets.token_hex(8) if inherited or token is None else token
         self.stop = stop
         self.owner: str | None = None
         self.owner_known = False
@@ -59,6 +65,11 @@ class Reply:
         self._given = threading.Event()
         self._answer: Answer | None = None
         self._awaited = True
+
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody waits for it."""
+        return self._awaited
 
     def give(self, answer: Answer) -> bool:
         """Pass on the answer; tell whether somebody still waits for it."""
@@ -106,6 +117,11 @@ class Sending:
             return self.holding.job_id
         assert self.write is not None  # noqa: S101 - it has one of the two
         return self.write.job_id
+
+    @property
+    def withdrawn(self) -> bool:
+        """Tell whether it is not to be sent any more: a cancelling whose caller was told so."""
+        return isinstance(self.write, Cancel) and self.reply is not None and not self.reply.awaited
 
     @property
     def merges(self) -> bool:
@@ -171,8 +187,9 @@ class Outbox:
 
     def put_back(self, sendings: list[Sending]) -> None:
         """Put what was taken, and could not be sent, to the front again."""
-        self._queue.extendleft(reversed(sendings))
-        for sending in reversed(sendings):
+        kept = [sending for sending in sendings if not sending.withdrawn]
+        self._queue.extendleft(reversed(kept))
+        for sending in reversed(kept):
             if sending.holding is not None:
                 self._last.setdefault(sending.holding.job_id, sending)
 
@@ -186,6 +203,10 @@ class Outbox:
                 self._queue.remove(sending)
                 holding.unsent -= 1
                 return
+
+    def withdraw(self, reply: Reply) -> None:
+        """Forget a write whose caller has been told that it failed, and which was not sent yet."""
+        self._queue = deque(sending for sending in self._queue if sending.reply is not reply)
 
     def drop(self, holding: Holding) -> None:
         """Forget what waits for a job that accepts no more."""

@@ -82,7 +82,7 @@ class Pump:
         """Share one watch of a job between its streams. Raises `JobNotFound`."""
         self._tidy()
         watch = self._watches.get(job_id)
-        if watch is None or watch.log.ended:
+        if watch is None or watch.log.ended or watch.log.cut:
             watch = self._watches[job_id] = Watch(self, job_id)
         watch.users += 1
         return watch

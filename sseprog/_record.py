@@ -100,7 +100,7 @@ def _create(record: Record | None, write: Create, now: float, settings: Settings
 
 
 def _begin(new: Record, write: Begin, now: float, settings: Settings) -> Step:
-    if new.token == write.token:  # a repetition
+    if write.token in {new.token, new.writer}:  # a repetition
         return Step(new, _answer(new))
     if new.ended and not write.resume:
         return _refuse(new, "ended")

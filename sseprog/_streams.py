@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Self
 from ._event import Cursor, busy
 
 if TYPE_CHECKING:
+    from ._places import Places
     from ._pump import Pump
     from .hub import Hub, StreamOptions
 
@@ -25,8 +26,8 @@ _SLICE: Final = 0.5  # seconds; a look costs one system call
 class AsyncStream(AsyncIterator[bytes]):
     """The driver for coroutines. `aclose` ends it, also while another task waits in it."""
 
-    __slots__ = ("__weakref__", "_waiter", "client", "closed", "hub", "pump", "subscription",
-                 "tick", "watch")  # fmt: skip
+    __slots__ = ("__weakref__", "_waiter", "client", "closed", "hub", "places", "pump",
+                 "subscription", "tick", "watch")  # fmt: skip
 
     def __init__(self, hub: "Hub", job_id: str, pump: "Pump", options: "StreamOptions") -> None:
         self.closed = True  # for __del__, should the next lines raise
@@ -34,6 +35,7 @@ class AsyncStream(AsyncIterator[bytes]):
         self.hub = hub
         self.pump = pump
         self.client = options.get("client", "")
+        self.places: Places
         self._waiter: asyncio.Future[None] | None = None
         cursor = Cursor.parse(options.get("last_event_id", ""))
         self.watch = self.pump.watch(job_id)
@@ -92,13 +94,14 @@ class SyncStream(Iterator[bytes]):
     """The driver for threads. `close` ends it, also while another thread waits in it."""
 
     __slots__ = ("__weakref__", "_connection", "_grown", "_hub", "_job_id", "client", "closed",
-                 "subscription")  # fmt: skip
+                 "places", "subscription")  # fmt: skip
 
     def __init__(self, hub: "Hub", job_id: str, options: "StreamOptions") -> None:
         self.closed = True  # for __del__, should the next lines raise
         self._hub = hub
         self._job_id = job_id
         self.client = options.get("client", "")
+        self.places: Places
         self._connection = options.get("connection")
         self._grown = threading.Event()
         cursor = Cursor.parse(options.get("last_event_id", ""))

@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 from ._event import Event
@@ -48,13 +49,17 @@ class Away:
         self._tries += 1
         return random.uniform(0.5, 1.0) * min(1.0, 0.05 * 2.0**self._tries)  # noqa: S311
 
+    def forget(self) -> None:
+        """Be as if there had been no failure."""
+        self.since, self._tries = math.inf, 0
+
     def over(self) -> float:
         """Note a success; return for how many seconds there was none, 0.0 if that is not news."""
         if self.since == math.inf:
             return 0.0
         seconds = time.monotonic() - self.since
         logger.warning("%s is back after %.1f s", self._store.name, seconds)
-        self.since, self._tries = math.inf, 0
+        self.forget()
         return seconds
 
 
@@ -82,6 +87,7 @@ class Writer:
         self._renew_at = math.inf
         self._sweep_at = 0.0
         self._sending: list[Sending] = []
+        self._inherited: dict[str, Callable[[str], None] | None] = {}
         self._thread: threading.Thread | None = None
         self._closed = False
         self._hurry = threading.Event()  # cuts a pause short
@@ -105,7 +111,19 @@ class Writer:
             if isinstance(write, Create):  # what was before it is no more to be said again
                 self._ended.pop(write.job_id, None)
             self._outbox.add(Sending(write, reply=reply, answered=answered))
-            self._wake()
+        self._wake()
+
+    def withdraw(self, reply: Reply) -> None:
+        """Have a `Cancel` not carried out, if it was not sent yet: who asked was told so."""
+        with self._changed:
+            self._outbox.withdraw(reply)
+
+    def let_go(self, holding: Holding) -> None:
+        """Hold a job no more, about which nobody will report: its lease will end."""
+        with self._changed:
+            holding.refused = True
+            self._outbox.drop(holding)
+            self._forget(holding)
 
     def begin(self, write: Begin, stop: Callable[[str], None], reply: Reply) -> Holding:
         """Take hold of a job: it is held from now on, unless the answer says otherwise."""
@@ -117,15 +135,19 @@ class Writer:
             self._outbox.add(Sending(write, holding=holding, reply=reply))
             if self._lease is not None and self._renew_at == math.inf:
                 self._renew_at = time.monotonic() + self._lease / _RENEWALS
-            self._wake()
-        if replaced is not None:
+        self._wake()
+        if replaced is not None and replaced.ended_at == math.inf:
             self._refuse(replaced)
         return holding
 
-    def append(self, job_id: str, event: Event, token: str | None, *, release: bool) -> None:
-        """Report an event. Raises `JobEnded` if it is known that the job accepts none."""
+    def append(self, job_id: str, event: Event, token: str | None, *, release: bool) -> bool:
+        """Report an event; tell whether its job has come to be held here by that.
+
+        Raises `JobEnded` if it is known that the job accepts none.
+        """
         with self._changed:
             holding = self._holding_of(job_id, token)
+            new = holding.number == 0 and holding.token is not None
             if holding.refused or holding.ended_at < math.inf:
                 raise JobEnded(f"job {job_id!r} has ended, or was taken over")
             line = _line_of(event, holding.stage)
@@ -133,7 +155,13 @@ class Writer:
             holding.newest, holding.stage = line, event.progress.stage
             if line.terminal or release:
                 holding.ended_at = time.monotonic()
-            self._wake()
+        self._wake()
+        return new
+
+    def inherit(self, parent: "Writer") -> None:
+        """Know how to stop who goes on, in this forked process, to work on the parent's jobs."""
+        held = list(parent._holdings.values())
+        self._inherited = {of.token: of.stop for of in held if of.token is not None}
 
     def flush(self, job_id: str, timeout: float) -> bool:
         """Wait until nothing of the job is on its way."""
@@ -167,45 +195,50 @@ class Writer:
     def reassert(self) -> None:
         """See soon whether the store still has the jobs of this process."""
         with self._changed:
-            if self._holdings or self._ended:
-                self._reassert()
-                self._wake()
+            if not (self._holdings or self._ended):
+                return
+            self._reassert()
+        self._wake()
 
     def close(self, timeout: float) -> None:
         """Write what waits, in ``timeout`` seconds at most, and let the thread end."""
         deadline = time.monotonic() + timeout
         with self._changed:
-            while (self._outbox or self._sending) and self._is_running():
+            while (waiting := len(self._outbox) + len(self._sending)) and self._is_running():
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    logger.error(
-                        "%s could not be reached: %d reports are lost, and the jobs that they end "
-                        "will seem lost",
-                        self._store.name,
-                        len(self._outbox),
-                    )
                     break
                 self._changed.wait(min(left, 0.2))
             self._closed = True
             self._changed.notify_all()
         self._hurry.set()
+        if waiting:
+            logger.error(
+                "%s could not be reached: %d reports are lost, and jobs that they end seem lost",
+                self._store.name,
+                waiting,
+            )
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(5.0)
 
-    # With the lock
-
     def _wake(self) -> None:
-        self._changed.notify_all()
-        if self._closed or self._is_running():
-            return
-        thread = threading.Thread(target=self._run, name="sseprog-writer", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:  # none is to be had, or the interpreter is about to end
-            logger.exception("what is reported has to wait: its thread can't be started")
-        else:
-            self._thread = thread
+        with self._changed:
+            self._changed.notify_all()
+            if self._closed or self._is_running():
+                return
+            thread = threading.Thread(target=self._run, name="sseprog-writer", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # none is to be had, or the interpreter is about to end
+                failure = error
+            else:
+                self._thread = thread
+                return
+        # Nothing is logged with the lock: a log's handler may itself report to a job.
+        logger.error("what is reported has to wait: its thread can't be started: %s", failure)
+
+    # With the lock
 
     def _is_running(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
@@ -219,11 +252,13 @@ class Writer:
             return ended
         if token is not None:
             # Held in the process that this one was forked from; the token is what counts.
-            holding = Holding(job_id, token)
+            holding = Holding(job_id, token, self._inherited.get(token), inherited=True)
             if job_id in self._holdings:  # another has taken over here
                 holding.refused = True
                 return holding
             self._holdings[job_id] = holding
+            if self._lease is not None:
+                self._renew_at = min(self._renew_at, time.monotonic())
             return holding
         holding = self._unheld.get(job_id)
         if holding is None:
@@ -238,8 +273,9 @@ class Writer:
                 self._outbox.add(
                     Sending(Renew(holding.job_id, holding.token or ""), holding=holding)
                 )
+        known = min(KNOWN_AFTER_END, self._settings.ttl or math.inf)
         for job_id, holding in list(self._ended.items()):
-            if now - holding.ended_at > KNOWN_AFTER_END:
+            if now - holding.ended_at > known:
                 del self._ended[job_id]
             elif holding.newest is not None:
                 self._outbox.add(
@@ -290,7 +326,9 @@ class Writer:
             stale = [each for each in self._sending if isinstance(each.write, Expire)]
             self._outbox.put_back([each for each in self._sending if each not in stale])
             self._sending = []
-            self._outbox.is_away = True
+            self._outbox.is_away = bool(self._outbox)
+            if not self._outbox:  # nobody would find out that it is back
+                self._away.forget()
         for each in stale:
             if each.answered is not None:
                 each.answered(Answer("no"))
@@ -298,6 +336,7 @@ class Writer:
 
     def _settle(self, answers: list[Answer]) -> None:
         self._tell_own(answers)
+        seconds = self._away.over() if answers else 0.0
         calls: list[Callable[[], None]] = []
         with self._changed:
             sent, self._sending = self._sending, []
@@ -305,8 +344,8 @@ class Writer:
             for sending, answer in zip(sent, answers, strict=True):
                 calls += self._note(sending, answer, lost)
             if lost:
-                self._restore(lost)
-            if sent and (seconds := self._away.over()):
+                calls += self._restore(lost)
+            if seconds:
                 self.note_back(seconds)
                 self._outbox.is_away = False
                 self._reassert()
@@ -403,6 +442,7 @@ class Writer:
                 self._unheld.pop(holding.job_id, None)
             return
         self._forget(holding)
+        holding.stop = None  # lest a job that is over keep its hub
         if sending.line is not None and sending.line.terminal and holding.token is not None:
             self._ended[holding.job_id] = holding
             while len(self._ended) > _KNOWN_ENDS:
@@ -428,8 +468,12 @@ class Writer:
         elif holding.stop is not None:
             holding.stop("ended")
 
-    def _restore(self, lost: list[Sending]) -> None:
-        """Make jobs anew that the store has lost, and go on with what was to be written."""
+    def _restore(self, lost: list[Sending]) -> list[Callable[[], None]]:
+        """Make jobs anew that the store has lost, and go on with what was to be written.
+
+        Return what is to be called without the lock.
+        """
+        calls: list[Callable[[], None]] = []
         again: list[Sending] = []
         made: set[str] = set()
         for sending in lost:
@@ -438,8 +482,8 @@ class Writer:
                 continue
             if holding.job_id not in made:
                 made.add(holding.job_id)
-                logger.warning("job %s was lost by %s, and is told anew", holding.job_id,
-                               self._store.name)  # fmt: skip
+                text = "job %s was lost by %s, and is told anew"
+                calls.append(partial(logger.warning, text, holding.job_id, self._store.name))
                 holding.epoch, holding.seen = secrets.token_hex(4), 0
                 first = waiting_line(holding.job_id)
                 if holding.newest is not None and not holding.newest.terminal:
@@ -454,6 +498,7 @@ class Writer:
             if sending.line is not None:
                 again.append(sending)
         self._outbox.put_back(again)
+        return calls
 
 
 def _line_of(event: Event, stage: str | None) -> Line:

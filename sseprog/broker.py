@@ -128,7 +128,10 @@ class Broker(ABC):
 
     @abstractmethod
     def watch(self, job_id: str, wake: Callable[[], None]) -> JobLog:
-        """Return the job's log, kept up to date from now on; call ``wake`` when it grows."""
+        """Return the job's log, kept up to date from now on; call ``wake`` when it grows.
+
+        `newest` or `load` has come before: nothing is waited for here, and `lock` may be held.
+        """
 
     @abstractmethod
     def unwatch(self, job_id: str, wake: Callable[[], None]) -> None:

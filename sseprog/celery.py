@@ -17,31 +17,36 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from contextvars import ContextVar
 from fnmatch import fnmatchcase
-from typing import Any, Final, NamedTuple
-from weakref import WeakKeyDictionary
+from typing import Any, Final
 
 from . import _queues
-from ._ending import CANCELLED
-from ._queues import Owner, Run, current_job
-from .errors import JobCancelled, JobEnded, JobFailed, JobNotFound, MissingExtra
+from ._ending import CANCELLED, Ending
+from ._queues import Run, current_job, owned_by, run_emitter
+from .errors import JobCancelled, JobEnded, JobNotFound, MissingExtra
 from .hub import Hub
 
 try:
     from billiard.exceptions import TimeLimitExceeded, WorkerLostError
     from celery import Celery, signals, states
-    from celery.exceptions import Ignore, Reject
+
+    from ._celery_task import Attempt, adopt, attempt_at, error_of, store_revoked
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] not in {"celery", "billiard"}:
         raise
     raise MissingExtra('sseprog.celery needs Celery: pip install "sseprog[celery]"') from error
 
-__all__ = ["OWNER_HEADER", "current_job", "install"]
+__all__ = ["OWNER_HEADER", "current_job", "install", "owned_by", "run_emitter"]
 
 logger = logging.getLogger("sseprog")
 
 OWNER_HEADER: Final = "sseprog_owner"
 """The header of a task's message that says whom its job is for."""
+
+_MADE: Final = "sseprog_made"
+"""The header of a message whose job was made already."""
 
 _OWN: Final = "celery."
 """How the names of the tasks begin that Celery sends by itself, such as ``celery.chord_unlock``."""
@@ -52,16 +57,14 @@ def install(
     hub: Hub,
     *,
     tasks: Iterable[str] | Callable[[str], bool] | None = None,
-    owner: Callable[[], Owner] | None = None,
 ) -> None:
     """Give each task of ``app`` a job on ``hub``. Call it once, in all processes that have the app.
 
     ``tasks`` picks some: names, which may have ``*`` in them, or a function of a name; none is all
     but Celery's own. ``@app.task(progress=False)`` leaves one out too.
 
-    ``owner`` is called when a task is sent, and returns whose job it is, or ``None``; one that is
-    sent with ``headers={"sseprog_owner": ...}`` is that user's. A task that a task sends is its
-    sender's.
+    A task sent within ``with owned_by(user_id):``, or with ``headers={"sseprog_owner": user_id}``,
+    has a job of that user's; so have those that it sends itself.
 
     Raises `RuntimeError` if it was called for ``app`` before.
     """
@@ -70,9 +73,9 @@ def install(
     with _lock:
         if app in _bridges:
             raise RuntimeError(f"sseprog is installed for {app!r} already")
-        bridge = _bridges[app] = _Bridge(app, hub, _chooser(tasks), owner)
-        if len(_bridges) == 1:
-            _connect()
+        bridge = _bridges[app] = _Bridge(app, hub, _chooser(tasks))
+        _connect()
+    app.send_task = _sending_by(bridge, app.send_task)
     app.on_after_finalize.connect(bridge.adopt_all, weak=False)
     if app.finalized:
         bridge.adopt_all()
@@ -87,183 +90,213 @@ def _chooser(tasks: Iterable[str] | Callable[[str], bool] | None) -> Callable[[s
     return lambda name: any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-class _Sent(NamedTuple):
-    """What is known of a task by its message."""
-
-    name: str
-    id: str
-    retries: int
-    headers: dict[str, Any]
-
-
 class _Bridge:
-    """What is to be done for one app."""
+    """What is done for one app."""
 
-    def __init__(
-        self,
-        app: Celery,
-        hub: Hub,
-        chosen: Callable[[str], bool],
-        owner: Callable[[], Owner] | None,
-    ) -> None:
+    def __init__(self, app: Celery, hub: Hub, chosen: Callable[[str], bool]) -> None:
         self.app = app
-        self.hub = hub
+        self._hub = hub
         self._chosen = chosen
-        self._owner = owner
         self._warned = False
 
-    def shows(self, name: str, task: object = None) -> bool:
+    def shows(self, name: str) -> bool:
         """Tell whether tasks of this name have jobs."""
         if name.startswith(_OWN) or not self._chosen(name):
             return False
-        task = self.app.tasks.get(name) if task is None else task
-        return getattr(task, "progress", None) is not False
+        return getattr(self.app.tasks.get(name), "progress", None) is not False
 
     def adopt_all(self, **_: object) -> None:
         """Have the app's tasks stop when they are cancelled, and show what they always stored."""
         for name, task in list(self.app.tasks.items()):
-            if self.shows(name, task):
-                _adopt(task)
+            if self.shows(name) and not hasattr(task, "_sseprog_adopted"):
+                task._sseprog_adopted = True
+                adopt(self._hub, task)
 
-    def send(self, sent: _Sent) -> None:
-        """Make the job of a task that is about to be sent."""
-        run = _queues.current_run()
-        if run is not None and run.job.id == sent.id:
-            run.sent_again = True  # by retry() or replace(): its run gives the job back
+    def send(self, name: str, sent: Mapping[str, Any], headers: dict[str, Any], body: Any) -> None:
+        """Make the job of a task that is about to be sent, and of those that follow in its chain.
+
+        ``sent`` is what Celery's protocol says of the task.
+        """
+        if not self.shows(name):
             return
-        owner = sent.headers.get(OWNER_HEADER)
-        if owner is None:
-            owner = self._owner() if self._owner is not None else None
-            if owner is None and run is not None:
-                owner = run.owner
-            if owner is not None:
-                sent.headers[OWNER_HEADER] = str(owner)
-        if not _queues.valid(sent.id):
-            return  # as is said when it begins
-        if not self.hub.broker.shared and not self._warned:
+        run = _queues.current_run()
+        attempt = None if run is None else run.task
+        if run is not None and isinstance(attempt, Attempt) and attempt.request.id == sent["id"]:
+            attempt.goes_on = True
+            # Before the message leaves: another process may get it at once, and is not to run it.
+            attempt.cancelled = _queues.end_if_cancelled(run)
+            return
+        if not self._hub.broker.shared and not self._warned:
             self._warned = True
             logger.warning(
-                "tasks are sent to other processes, which don't see the jobs of memory://: "
-                'make the hub as Hub("redis://...")'
+                "a task is sent to another process, which doesn't see the jobs of memory://: make "
+                'the hub as Hub("redis://...")'
             )
-        if not _queues.create(self.hub, sent.id, owner) and sent.retries:
-            _queues.give_back(self.hub, sent.id)  # by the worker, whose child process has died
+        if headers.get(_MADE):
+            if sent.get("retries"):  # by its worker, since the task's process has died
+                _queues.give_back(self._hub, sent["id"])
+            return
+        self._make(sent["id"], headers)
+        embedded = body[2] if isinstance(body, (list, tuple)) and len(body) == 3 else {}
+        for follower in _followers(embedded.get("chain"), embedded.get("chord")):
+            options = follower["options"]
+            options["headers"] = inner = dict(options.get("headers") or {})
+            if self.shows(follower["task"]) and not inner.get(_MADE):
+                if headers.get(OWNER_HEADER) is not None:
+                    inner.setdefault(OWNER_HEADER, headers[OWNER_HEADER])
+                # A chord's body is in each of its tasks.
+                known = follower is embedded.get("chord") and sent.get("group_index")
+                self._make(options["task_id"], inner, known=bool(known))
+
+    def _make(self, task_id: str, headers: dict[str, Any], *, known: bool = False) -> None:
+        """Make a job, and have the headers say so: it is not to be made anew when it has ended."""
+        headers[_MADE] = True
+        if headers.get(OWNER_HEADER) is None and (owner := _queues.owner_here()) is not None:
+            headers[OWNER_HEADER] = owner
+        if not known:
+            _queues.create(self._hub, task_id, headers.get(OWNER_HEADER))
+
+    def _end_followers(self, request: Any, ending: Ending) -> None:
+        for follower in _followers(request.chain, request.chord):
+            if self.shows(follower["task"]):
+                _queues.end(self._hub, follower["options"]["task_id"], ending)
 
     def start(self, task: Any, task_id: str) -> None:
-        """Begin an attempt; called where the task is going to run."""
-        request = task.request
-        owner = (request.headers or {}).get(OWNER_HEADER)
-        run = _queues.begin(self.hub, task_id, owner, task)
-        request.sseprog_run = run
+        """Begin an attempt, in the thread where the task is going to run."""
+        if self.shows(task.name):
+            owner = (task.request.headers or {}).get(OWNER_HEADER) or _queues.owner_here()
+            _queues.begin(self._hub, task_id, owner, Attempt(task, task.request))
 
-    def stop(self, run: Run, state: str | None, result: object) -> None:
+    def stop(self, run: Run, attempt: Attempt, state: str | None, result: object) -> None:
         """End an attempt, after Celery has stored what became of it."""
-        if run.error is not None:
-            return _queues.finish(run, run.error)
-        if state == states.RETRY:
-            return _queues.postpone(run)
-        if state == states.REJECTED and getattr(result, "requeue", False):
-            return _queues.postpone(run, "")
-        if state in {states.FAILURE, states.REJECTED}:
-            failure = result if isinstance(result, BaseException) else RuntimeError(repr(result))
-            return _queues.finish(run, failure)
-        if state == states.IGNORED:
-            if run.sent_again:
-                return _queues.postpone(run, "")
-            return _queues.finish(run, JobCancelled("the task has asked to be ignored"))
-        if state is None:
-            return self._stop_by_force(run, sys.exception())
-        return _queues.finish(run)
+        if attempt.cancelled:
+            _queues.leave(run)
+            store_revoked(attempt)
+        elif state == states.RETRY:
+            _queues.postpone(run)
+        elif (state == states.REJECTED and getattr(result, "requeue", False)) or (
+            state == states.IGNORED and attempt.goes_on
+        ):
+            _queues.postpone(run, "")
+        elif state is None and _in_pool and not isinstance(sys.exception(), Exception):
+            # Told to die. The main process knows whether since somebody has cancelled the task;
+            # if it says nothing, the lease will tell that the job was lost.
+            _queues.leave(run)
+        else:
+            error = error_of(attempt, state, result)
+            _queues.finish(run, error)
+            if isinstance(error, JobCancelled) or run.refused:
+                self._end_followers(attempt.request, CANCELLED)
+            elif error is not None and not isinstance(error, JobEnded):
+                self._end_followers(attempt.request, _queues.STEP_FAILED)
 
-    def _stop_by_force(self, run: Run, error: BaseException | None) -> None:
-        if _in_pool_process:
-            # Told to die, and the main process knows whether by somebody who cancelled the task;
-            # if it doesn't say so, the lease will tell that the job was lost.
-            return _queues.leave(run)
-        if not isinstance(error, (SystemExit, KeyboardInterrupt)):
-            error = JobCancelled("the task was stopped")  # a greenlet that was killed, above all
-        return _queues.finish(run, error)
-
-    def revoke(self, task_id: str, *, terminated: bool, expired: bool) -> None:
+    def revoke(self, request: Any, *, terminated: bool, expired: bool) -> None:
         """Show that a task was revoked; called in the worker's main process."""
         if terminated or expired:
-            return _queues.end(self.hub, task_id, _queues.EXPIRED if expired else CANCELLED)
-        try:
-            self.hub.cancel(task_id)
-        except (JobEnded, JobNotFound, ValueError):
-            return
+            _queues.end(self._hub, request.id, _queues.EXPIRED if expired else CANCELLED)
+        else:
+            with suppress(JobEnded, JobNotFound, ValueError):
+                self._hub.cancel(request.id)
+        self._end_followers(request, CANCELLED)
 
     def fail(self, task_id: str, error: object) -> None:
-        """Show that a task has ended which can't say so: its process is dead."""
+        """Show that a task has ended which can't say so itself, since its process has died."""
         if isinstance(error, WorkerLostError):
-            ending = _queues.LOST
+            _queues.end(self._hub, task_id, _queues.LOST)
         elif isinstance(error, TimeLimitExceeded):
-            ending = _queues.TIMED_OUT
-        else:
-            return
-        _queues.end(self.hub, task_id, ending)
+            _queues.end(self._hub, task_id, _queues.TIMED_OUT)
+
+    def reject(self, task_id: str) -> None:
+        """Show that no worker knows a task."""
+        _queues.end(self._hub, task_id, _queues.UNKNOWN_TASK)
 
 
-def _adopt(task: Any) -> None:
-    """Wrap two methods of one task, as Celery's own ``autoretry_for`` wraps ``run``."""
-    if getattr(task, "_sseprog_adopted", False):
-        return
-    task._sseprog_adopted = True
-    # Within what autoretry_for wraps, since that would try a task again which was cancelled.
-    name = "_orig_run" if hasattr(task, "_orig_run") else "run"
-    setattr(task, name, _stoppable(task, getattr(task, name)))
-    task.update_state = _showing(task.update_state)
+def _followers(chain: Any, chord: Any) -> list[Any]:
+    """Return the tasks that are sent when one has succeeded, and that have ids already."""
+    signatures = [*(chain or ()), *([chord] if chord else ())]
+    return [each for each in signatures if each.get("task") and each["options"].get("task_id")]
 
 
-def _stoppable(task: Any, run_task: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(run_task)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        attempt = _queues.current_run()
-        if attempt is None or attempt.task is not task or attempt.entered:
-            return run_task(*args, **kwargs)  # called as a function, maybe by itself
-        attempt.entered = True
-        if attempt.refused:
-            raise _revoked(task, attempt)
+def _sending_by(bridge: _Bridge, send_task: Callable[..., Any]) -> Callable[..., Any]:
+    """Note whose app sends a task: the signal doesn't say so."""
+
+    @functools.wraps(send_task)
+    def send(*args: Any, **kwargs: Any) -> Any:
+        token = _sending.set(bridge)
         try:
-            return run_task(*args, **kwargs)
-        except JobCancelled as error:
-            attempt.error = error
-            raise _revoked(task, attempt) from error
-        except JobEnded as error:
-            if not _queues.waits(attempt.job._hub, attempt.job.id):
-                raise
-            # Delivered twice, and the other attempt goes on: its result counts, not this error.
-            attempt.error = error
-            raise Ignore(str(error)) from error
+            return send_task(*args, **kwargs)
+        finally:
+            _sending.reset(token)
 
-    return run
+    return send
 
 
-def _revoked(task: Any, attempt: Run) -> Ignore:
-    """Store that a task was revoked, for whoever waits for its result; return what to raise."""
-    request = attempt.request
-    if not request.is_eager:
-        task.backend.mark_as_revoked(
-            attempt.job.id,
-            "cancelled",
-            request=request,
-            store_result=not (request.ignore_result or task.ignore_result),
-        )
-    return Ignore("its job was cancelled")
+# Celery's signals are of the process, not of an app.
+
+_sending: Final[ContextVar[_Bridge | None]] = ContextVar("sseprog_sending", default=None)
+_lock: Final = threading.Lock()
+_bridges: Final[dict[Celery, _Bridge]] = {}
+_in_pool = False
+"""Whether this is a process of a prefork pool, which another one watches."""
 
 
-def _showing(update_state: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(update_state)
-    def update(
-        task_id: str | None = None, state: str | None = None, meta: Any = None, **kwargs: Any
-    ) -> Any:
-        stored = update_state(task_id, state, meta, **kwargs)
-        run = _queues.current_run()
-        if run is not None and task_id in {None, run.job.id}:
-            if state in {states.FAILURE, states.REVOKED}:
-                run.stored = state
-            else:
-                _queues.report(run.job, meta)
-        return stored
+def _connect() -> None:
+    for signal, receiver in (
+        (signals.before_task_publish, _before_task_publish),
+        (signals.task_prerun, _task_prerun),
+        (signals.task_postrun, _task_postrun),
+        (signals.task_revoked, _task_revoked),
+        (signals.task_failure, _task_failure),
+        (signals.task_unknown, _task_unknown),
+        (signals.worker_init, _worker_init),
+        (signals.worker_process_init, _worker_process_init),
+    ):
+        signal.connect(receiver, weak=False, dispatch_uid="sseprog")
 
-    return update
+
+def _before_task_publish(sender: str, headers: dict[str, Any], body: Any, **_: object) -> None:
+    bridge = _sending.get()
+    if bridge is not None:
+        bridge.send(sender, headers if "task" in headers else body, headers, body)  # protocol 2, 1
+
+
+def _task_prerun(sender: Any, task_id: str, **_: object) -> None:
+    bridge = _bridges.get(sender.app)
+    if bridge is not None:
+        bridge.start(sender, task_id)
+
+
+def _task_postrun(sender: Any, state: str | None, retval: object, **_: object) -> None:
+    bridge = _bridges.get(sender.app)
+    found = attempt_at(sender)
+    if bridge is not None and found is not None and found[1].request is sender.request:
+        bridge.stop(*found, state, retval)
+
+
+def _task_revoked(sender: Any, request: Any, terminated: bool, expired: bool, **_: object) -> None:
+    bridge = _bridges.get(sender.app)
+    if bridge is not None and bridge.shows(sender.name):
+        bridge.revoke(request, terminated=bool(terminated), expired=bool(expired))
+
+
+def _task_failure(sender: Any, task_id: str, exception: object, **_: object) -> None:
+    bridge = _bridges.get(sender.app)
+    if bridge is not None and bridge.shows(sender.name):
+        bridge.fail(task_id, exception)
+
+
+def _task_unknown(sender: Any, name: str, id: str, **_: object) -> None:
+    bridge = _bridges.get(sender.app)
+    if bridge is not None and bridge.shows(name):
+        bridge.reject(id)
+
+
+def _worker_init(sender: Any, **_: object) -> None:
+    bridge = _bridges.get(sender.app)
+    if bridge is not None:
+        bridge.adopt_all()  # also those that were imported after the app was complete
+
+
+def _worker_process_init(**_: object) -> None:
+    global _in_pool
+    _in_pool = True

@@ -176,7 +176,9 @@ class Hub:
         ``error``.
         """
         work = self._make_work(emitter, options)
-        if not (resume and job_id is not None):
+        if resume and job_id is not None:
+            self._create_if_unknown(job_id, owner)
+        else:
             job_id = self._create_unless_there(job_id, owner)
         return self._drive(job_id, work, resume=resume)
 
@@ -352,13 +354,14 @@ class Hub:
             heartbeat=options.get("heartbeat", math.inf),
         )
         self._places.take(stream.client)
+        stream.places = self._places  # of this process, and not of one that is forked from it
         self.iterators.add(stream)
         return subscription
 
     def unsubscribe(self, stream: AsyncStream | SyncStream) -> None:
         """Note that a stream is over."""
         with self.broker.lock:
-            self._places.give_back(stream.client)
+            stream.places.give_back(stream.client)
 
     def _pump(self) -> Pump:
         """Return the pump of the running event loop."""
@@ -378,8 +381,8 @@ class Hub:
 
     def flush(self, job_id: str) -> None:
         """Wait until the broker has a job's end, ``flush_timeout`` at most; log if it hasn't."""
-        timeout = self.settings.flush_timeout or 0.0
-        if not self.broker.flush(job_id, timeout):
+        timeout = self.settings.flush_timeout
+        if timeout and not self.broker.flush(job_id, timeout):
             logger.error(
                 "job %s has ended, but the broker doesn't have that after %g s; it is told as soon "
                 "as it can be reached, while this process lives",
@@ -433,6 +436,13 @@ class Hub:
             return job_id
         return self.create(job_id, owner=owner)
 
+    def _create_if_unknown(self, job_id: str, owner: str | int | UUID | None) -> None:
+        with suppress(BrokerUnavailable):  # then it is made when the broker is back
+            try:
+                self.broker.newest(check_job_id(job_id))
+            except JobNotFound:
+                self.create(job_id, owner=owner)
+
     def _make_broker(self, url: str | None) -> Broker:
         if url is None:
             url = os.environ.get("SSEPROG_BROKER") or "memory://"
@@ -461,6 +471,7 @@ _open: Final["weakref.WeakSet[Hub]"] = weakref.WeakSet()
 def _after_fork() -> None:
     """Leave to the parent its threads, its streams and the jobs that it works on."""
     for hub in list(_open):
+        hub.broker.abandon()
         hub._start_anew()
 
 

@@ -291,7 +291,7 @@ class Job:
 
     async def __aenter__(self) -> Self:
         if self._hub.broker.shared:  # which may have to be waited for
-            return await asyncio.to_thread(self.__enter__)
+            return await self._enter_in_a_thread()
         return self.__enter__()
 
     async def __aexit__(
@@ -305,6 +305,17 @@ class Job:
             await asyncio.shield(leaving)
         else:
             self.__exit__(kind, error, traceback)
+
+    async def _enter_in_a_thread(self) -> Self:
+        entering = asyncio.ensure_future(asyncio.to_thread(self.__enter__))
+        try:
+            return await asyncio.shield(entering)
+        except asyncio.CancelledError as error:
+            # The thread goes on, and takes hold of the job, which nobody would let go of then.
+            await asyncio.wait([entering])
+            if entering.exception() is None:
+                await asyncio.to_thread(self.__exit__, type(error), error, None)
+            raise
 
     def _end(self, ending: Ending) -> None:
         reports = self._reports

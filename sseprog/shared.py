@@ -1,11 +1,11 @@
 """The broker that processes share, whatever its store: what all of them have in common."""
 
-import os
 import secrets
 import threading
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import ClassVar, Final
 
 from ._event import Event
@@ -26,6 +26,9 @@ TO_MAKE: Final = 2.0
 
 TO_ASK: Final = 5.0
 """Seconds that a question waits for the store."""
+
+TO_CLOSE: Final = 10.0
+"""Seconds that closing waits for what is on its way, where ``flush_timeout`` says nothing."""
 
 IF_AWAY: Final = 0.1
 """Seconds of either, when the store could not be reached just now: it may just be back."""
@@ -49,13 +52,15 @@ class SharedBroker(Broker):
         self._settings = settings
         self._store = self.store_type(url, settings)
         self._start_anew()
-        _all.add(self)
 
     def _start_anew(self) -> None:
         self.lock = threading.RLock()
         self._closed = False
         self._writer = Writer(self._store, self._settings)
         self._mirrors = Mirrors(self._store, self._settings, self._writer, self.lock)
+        parts = self._writer, self._mirrors, self._store
+        seconds = self._settings.flush_timeout or TO_CLOSE
+        self._finalizer = weakref.finalize(self, _end_elsewhere, *parts, seconds)
         self._writer.news, self._writer.changed = self._mirrors.news, self._mirrors.changed
 
     def create(self, job_id: str, owner: str | None, first: Event) -> None:
@@ -65,8 +70,11 @@ class SharedBroker(Broker):
         line = Line("s", first.data)
         self._writer.submit(Create(job_id, secrets.token_hex(4), owner, line), reply=reply)
         answer = reply.wait(IF_AWAY if self._writer.is_away else TO_MAKE)
-        if answer is not None and answer.said == "taken":
+        if answer is None:
+            return
+        if answer.said == "taken":
             raise ValueError(f"job {job_id!r} exists and has not ended: use hub.job(...)")
+        self._mirrors.replace(job_id, answer.epoch)
 
     @property
     def patience(self) -> float:
@@ -108,7 +116,11 @@ class SharedBroker(Broker):
         holding = self._writer.begin(begin, stop, reply)
         self._mirrors.start()
         self._mirrors.bell.ring()
-        answer = reply.wait(IF_AWAY if self._writer.is_away else TO_MAKE)
+        try:
+            answer = reply.wait(IF_AWAY if self._writer.is_away else TO_MAKE)
+        except BaseException:  # a signal's handler has raised: nobody will report
+            self._writer.let_go(holding)
+            raise
         if answer is None:
             return Hold(begin.token, 1, None)
         if answer.said == "unknown":
@@ -120,7 +132,9 @@ class SharedBroker(Broker):
     def append(
         self, job_id: str, event: Event, *, token: str | None, release: bool = False
     ) -> None:
-        self._writer.append(job_id, event, token, release=release)
+        if self._writer.append(job_id, event, token, release=release):
+            self._mirrors.start()
+            self._mirrors.bell.ring()
 
     def flush(self, job_id: str, timeout: float) -> bool:
         flushed = self._writer.flush(job_id, timeout)
@@ -132,6 +146,7 @@ class SharedBroker(Broker):
         self._writer.submit(Cancel(job_id, Line("e", event.data)), reply=reply)
         answer = reply.wait(IF_AWAY if self._writer.is_away else TO_ASK)
         if answer is None:
+            self._writer.withdraw(reply)
             raise self._unavailable()
         if answer.said == "unknown":
             raise JobNotFound(f"there is no job {job_id!r}")
@@ -140,13 +155,12 @@ class SharedBroker(Broker):
         return answer.said == "ok"
 
     def watch(self, job_id: str, wake: Callable[[], None]) -> JobLog:
-        while True:
-            self._get(job_id)
-            with self.lock:
-                mirror = self._mirrors.find(job_id)
-                if mirror is not None:  # it may have been cut just now
-                    mirror.wakes = (*mirror.wakes, wake)
-                    return mirror.log
+        with self.lock:
+            mirror = self._mirrors.find(job_id)
+            if mirror is None:  # not to be waited for here: the lock may be held
+                raise self._unavailable()
+            mirror.wakes = (*mirror.wakes, wake)
+            return mirror.log
 
     def unwatch(self, job_id: str, wake: Callable[[], None]) -> None:
         with self.lock:
@@ -156,16 +170,17 @@ class SharedBroker(Broker):
 
     def close(self) -> None:
         """Write what waits, ``flush_timeout`` seconds at most, and give up what there is."""
-        if self._closed:
-            return
-        self._closed = True
-        self._writer.close(self._settings.flush_timeout or 0.0)
-        self._mirrors.close()
-        self._store.close()
+        if self._finalizer.detach() is not None:
+            self._closed = True
+            seconds = self._settings.flush_timeout or TO_CLOSE
+            _end(self._writer, self._mirrors, self._store, seconds)
 
     def abandon(self) -> None:
+        parent = self._writer
+        self._finalizer.detach()
         self._store.abandon()
         self._start_anew()
+        self._writer.inherit(parent)
 
     def _get(self, job_id: str) -> Mirror:
         """Return a job that is kept up to date; waits for it if it has to be read."""
@@ -217,12 +232,17 @@ class SharedBroker(Broker):
         return BrokerUnavailable(f"{self._store.name} does not answer in time")
 
 
-_all: Final["weakref.WeakSet[SharedBroker]"] = weakref.WeakSet()
+def _end(writer: Writer, mirrors: Mirrors, store: Store, seconds: float) -> None:
+    """Write what waits, and end the threads."""
+    writer.close(seconds)
+    mirrors.close()
+    store.close()
 
 
-def _abandon_all() -> None:
-    for broker in list(_all):
-        broker.abandon()
-
-
-os.register_at_fork(after_in_child=_abandon_all)
+def _end_elsewhere(writer: Writer, mirrors: Mirrors, store: Store, seconds: float) -> None:
+    """Do that for a broker that nobody has closed, and that the garbage collector has found."""
+    end = partial(_end, writer, mirrors, store, seconds)
+    try:
+        threading.Thread(target=end, name="sseprog-end", daemon=True).start()
+    except RuntimeError:  # the interpreter ends, and waits for this
+        end()

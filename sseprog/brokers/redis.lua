@@ -124,7 +124,7 @@ function does.create(step, write)
 end
 
 function does.begin(step, write)
-  if job.token == write.token then -- a repetition
+  if job.token == write.token or job.writer == write.token then -- a repetition
     step.said = 'ok'
     return
   elseif job.ended and not write.resume then

@@ -148,6 +148,11 @@ class SQLiteStore(Store):
                 file.close()
 
     def sweep(self) -> None:
+        while self._sweep_some():
+            pass
+
+    def _sweep_some(self) -> bool:
+        """Forget a few jobs, in a transaction of its own; tell whether there may be more."""
         now = time.time()
         with self._transaction() as connection:
             due = connection.execute(
@@ -168,6 +173,7 @@ class SQLiteStore(Store):
             connection.execute(
                 "DELETE FROM sseprog_asked WHERE id <= (SELECT max(id) FROM sseprog_asked) - 10000"
             )
+        return len(due) == _SWEPT or len(whole) == _SWEPT
 
     def abandon(self) -> None:
         """Do nothing: no connection was open when the process was forked."""
@@ -191,6 +197,8 @@ class SQLiteStore(Store):
 
     def _tell(self, file: "_File", listener: Listener) -> None:
         """Tell what is committed, in the order of commits, from now on."""
+        bell = select.poll()
+        bell.register(listener.bell, select.POLLIN)
         told: set[str] | None = None
         event_id = asked_id = 0
         idle = rung = True
@@ -207,7 +215,7 @@ class SQLiteStore(Store):
                     listener.ready(watched - (told or set()))
                 told = watched
                 idle = not watched and not listener.held()
-            rung = bool(select.select([listener.bell], [], [], None if idle else _LOOK)[0])
+            rung = bool(bell.poll(None if idle else _LOOK * 1_000))
             if idle:
                 continue
             with file.lock:
@@ -263,7 +271,8 @@ class _File:
         self._connection: sqlite3.Connection | None = None
         self._version = -1
         self._looked_at = 0.0
-        _files.add(self)
+        with _opening:
+            _files.add(self)
 
     def use(self) -> sqlite3.Connection:
         """Return the connection; another one if the file was replaced, which has lost all jobs."""
@@ -273,7 +282,8 @@ class _File:
             if self._connection is not None and self.opened != self._found():
                 self.close()
             if self._connection is None:
-                self._connection = self._connect()
+                with _opening:
+                    self._connection = self._connect()
                 self.opened = self._found()
                 self._version = -1
         return self._connection
@@ -337,19 +347,31 @@ class SQLiteBroker(SharedBroker):
 
 
 _files: Final["weakref.WeakSet[_File]"] = weakref.WeakSet()
+_one_fork: Final = threading.Lock()
+_opening: Final = threading.Lock()  # taken by who holds a file's lock, never the other way round
 _forking: Final[list[_File]] = []
 
 
 def _before_fork() -> None:
-    _forking[:] = _files
-    for file in _forking:
-        file.lock.acquire()
-        file.close()
+    """Close all files, and keep them closed until the process is two."""
+    _one_fork.acquire()
+    while True:
+        _opening.acquire()
+        new = set(_files).difference(_forking)
+        if not new:
+            return
+        _opening.release()
+        for file in new:
+            file.lock.acquire()
+            file.close()
+            _forking.append(file)
 
 
 def _after_fork() -> None:
     while _forking:
         _forking.pop().lock.release()
+    _opening.release()
+    _one_fork.release()
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)

@@ -101,9 +101,8 @@ class JobsContract:
             lambda broker: broker.begin("j", lambda _reason: None),
             lambda broker: broker.begin("j", lambda _reason: None, resume=True),
             lambda broker: broker.cancel("j", event_of("j", status="cancelled")),
-            lambda broker: broker.watch("j", lambda: None),
         ],
-        ids=["owner", "newest", "begin", "resume", "cancel", "watch"],
+        ids=["owner", "newest", "begin", "resume", "cancel"],
     )
     def test_an_unknown_job_is_not_found(
         self, broker: Broker, call: Callable[[Broker], object]

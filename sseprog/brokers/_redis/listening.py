@@ -105,9 +105,9 @@ class Listening:
             ear.say((whole, *theirs[at : at + step]) for at in range(0, len(theirs), step))
 
     def _ear(self, channel: bytes) -> int:
-        link = self._nodes.of(channel)
-        if not link.sharded:  # any server will do, so that one does
-            link = self._nodes.of(b"")
+        links = self._nodes.links
+        # Without shards any server tells everything, so that one will do.
+        link = links[0] if links and not links[0].sharded else self._nodes.of(channel)
         for fd, ear in self._ears.items():
             if ear.link is link:
                 return fd
