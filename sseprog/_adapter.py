@@ -40,7 +40,8 @@ _ONE_THREAD: Final = (
 )
 _NOT_SHARED: Final = (
     "sseprog: this server has several processes, but the broker keeps jobs in one: whoever asks "
-    "another finds none. Use one worker with many threads, or a broker that processes share"
+    "another finds none. Use one worker with many threads, or a broker that processes share, such "
+    "as sqlite:///jobs.db or redis://localhost"
 )
 _FULL: Final = (
     "sseprog: all places for streams are taken, and pages ask for snapshots until one is free. "

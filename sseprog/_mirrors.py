@@ -369,6 +369,8 @@ class Mirrors:
             return [expire]  # and it is read again after that
         mirror = self._jobs.get(job_id)
         calls: list[_Call] = []
+        if mirror is None and job_id in self._expiring:
+            return []  # likewise
         if mirror is None:
             log = JobLog(view.epoch, view.seq, view.lines, retention=self._settings.retention)
             mirror = self._jobs[job_id] = Mirror(view.owner, log)

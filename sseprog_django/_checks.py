@@ -67,7 +67,7 @@ def check_workers(app_configs: Sequence[AppConfig] | None, **_: Any) -> Found:
             f"the server is to have {workers} workers, but the broker keeps jobs in one process: "
             "who asks another finds none",
             hint="Set WEB_CONCURRENCY=1 and use threads (gunicorn --threads 16), or write SSEPROG "
-            '= {"BROKER": ...} with a broker that processes share',
+            '= {"BROKER": "sqlite:///jobs.db"}, or another broker that processes share',
             id="sseprog.W001",
         )
     ]

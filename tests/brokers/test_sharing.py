@@ -173,7 +173,7 @@ def test_a_block_waits_for_its_end_to_arrive_but_not_for_ever(
     hubs: Callable[..., Hub], url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     works, serves = hubs(flush_timeout=0.3), hubs()
-    with pytest.raises(JobFailed), works.job("j") as job:
+    with pytest.raises(JobFailed), works.job("j"):
         assert works.broker.flush("j", 10)
         lock = locked(url)
         lock.__enter__()
