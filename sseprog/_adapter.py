@@ -87,6 +87,7 @@ class Adapter:
             if not await self.hub.load(ask.job_id):
                 return finish(NOT_FOUND, head=ask.head)
             allowed = self._has_ticket(ask) or await self._access.allows_async(request, ask.job_id)
+            await self.hub.load(ask.job_id)  # that may have taken long
         except BrokerUnavailable:
             return finish(unavailable(ask), head=ask.head)
         if ask.what == "cancel" and self.hub.broker.shared:  # which waits for the broker

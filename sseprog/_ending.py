@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from .errors import JobCancelled, JobFailed
 from .progress import Progress, Status, check_details, clean_text
 
-__all__ = ["Ending", "ending_by", "fitting", "state_of"]
+__all__ = ["INTERRUPTED", "Ending", "ending_by", "fitting", "state_of"]
 
 logger = logging.getLogger("sseprog")
 

@@ -82,6 +82,7 @@ class Mirrors:
         self._jobs: dict[str, Mirror] = {}
         self._loading: dict[str, list[Callable[[bool | None], None]]] = {}
         self._expiring: set[str] = set()
+        self._expires_at = -math.inf
         self._heard: set[str] = set()  # what the store said it hears, and was told since that it is
         self._changed = threading.Condition(threading.Lock())  # of what follows; innermost
         self._to_read: dict[str, None] = {}
@@ -407,6 +408,8 @@ class Mirrors:
         if view.lease is None or view.lease > 0 or self._lease is None:
             return None
         # While the store is away nobody can renew: then holders get a lease of time to do so.
+        if time.monotonic() < self._expires_at:
+            return None
         away = self._writer.is_away or min(self._listening.since, self._reading.since) < math.inf
         if away or time.monotonic() < self._writer.trusts_leases_at:
             return None
@@ -417,7 +420,11 @@ class Mirrors:
         self._expiring.add(view.job_id)
 
         def expire() -> None:
-            line = _silent(Progress.from_json(data), status)
+            try:
+                line = _silent(Progress.from_json(data), status)
+            except ValueError:
+                logger.exception("job %s: its state can't be read", view.job_id)
+                return
             self._submitting(Expire(view.job_id, view.epoch, view.seq, line))()
 
         return expire
@@ -429,6 +436,8 @@ class Mirrors:
             wakes: tuple[Callable[[], None], ...] = ()
             with self._lock:
                 self._expiring.discard(write.job_id)
+                if answer.said == "no":  # it is late, or can't be written: no hurry
+                    self._expires_at = time.monotonic() + self._look_every
                 if answer.said == "no" and isinstance(write, Rebase):
                     wakes = self._cut(write.job_id)
             for wake in wakes:
@@ -451,7 +460,10 @@ class Mirrors:
         Also where nobody seems to hold the job: who began it may have died before saying so.
         """
         mirror.told_at = time.monotonic()
-        if self._lease is None or mirror.log.ended:
+        if mirror.log.ended:  # is it still there, for who asks for it again and again?
+            mirror.due_at = mirror.told_at + LINGER
+            return
+        if self._lease is None:
             mirror.due_at = math.inf
             return
         if left is None:

@@ -106,7 +106,7 @@ def _begin(new: Record, write: Begin, now: float, settings: Settings) -> Step:
         return _refuse(new, "ended")
     again = write.resume and (new.ended or new.attempt > 0)
     new.token, new.writer, new.number = write.token, write.token, 0
-    new.cancel = new.stalled = False
+    new.stalled = False
     if again or new.attempt == 0:
         new.attempt += 1
     if again:

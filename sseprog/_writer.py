@@ -49,17 +49,13 @@ class Away:
         self._tries += 1
         return random.uniform(0.5, 1.0) * min(1.0, 0.05 * 2.0**self._tries)  # noqa: S311
 
-    def forget(self) -> None:
-        """Be as if there had been no failure."""
-        self.since, self._tries = math.inf, 0
-
     def over(self) -> float:
         """Note a success; return for how many seconds there was none, 0.0 if that is not news."""
         if self.since == math.inf:
             return 0.0
         seconds = time.monotonic() - self.since
         logger.warning("%s is back after %.1f s", self._store.name, seconds)
-        self.forget()
+        self.since, self._tries = math.inf, 0
         return seconds
 
 
@@ -96,8 +92,8 @@ class Writer:
 
     @property
     def is_away(self) -> bool:
-        """Whether the store could not be reached at the last try."""
-        return self._away.since != math.inf
+        """Whether the store could not be reached at the last try, and is tried again."""
+        return self._away.since != math.inf and bool(self._outbox or self._sending)
 
     def submit(
         self,
@@ -125,9 +121,12 @@ class Writer:
             self._outbox.drop(holding)
             self._forget(holding)
 
-    def begin(self, write: Begin, stop: Callable[[str], None], reply: Reply) -> Holding:
+    def begin(
+        self, write: Begin, stop: Callable[[str], None], reply: Reply, *, owner: str | None
+    ) -> Holding:
         """Take hold of a job: it is held from now on, unless the answer says otherwise."""
         holding = Holding(write.job_id, write.token, stop)
+        holding.owner, holding.owner_known = owner, owner is not None
         with self._changed:
             replaced = self._holdings.get(write.job_id)
             self._holdings[write.job_id] = holding
@@ -326,9 +325,7 @@ class Writer:
             stale = [each for each in self._sending if isinstance(each.write, Expire)]
             self._outbox.put_back([each for each in self._sending if each not in stale])
             self._sending = []
-            self._outbox.is_away = bool(self._outbox)
-            if not self._outbox:  # nobody would find out that it is back
-                self._away.forget()
+            self._outbox.is_away = True
         for each in stale:
             if each.answered is not None:
                 each.answered(Answer("no"))
@@ -351,11 +348,14 @@ class Writer:
                 self._reassert()
             self._changed.notify_all()
         for call in calls:
-            call()
+            try:
+                call()
+            except Exception:  # this thread is everybody's
+                logger.exception("%s: what was told of an answer failed", self._store.name)
 
     def _tell_own(self, answers: list[Answer]) -> None:
         """Let this process see what it has written, before who waits for that goes on."""
-        repeated = self.is_away  # then an answer may be of what came later
+        repeated = self._away.since != math.inf  # then an answer may be of what came later
         for sending, answer in zip(self._sending, answers, strict=True):
             line = sending.line
             if line is None and isinstance(sending.write, (Cancel, Create)):
@@ -490,7 +490,7 @@ class Writer:
                     first = Line("s", holding.newest.data)
                 # An owner that isn't known yet is nobody that one could be.
                 owner = holding.owner
-                if holding.begun and not holding.owner_known:
+                if not holding.owner_known:  # it may have had one, who is not to be anybody
                     owner = secrets.token_hex(16)
                 create = Create(holding.job_id, holding.epoch, owner, first)
                 begin = Begin(holding.job_id, holding.token, holding.epoch, False, first)

@@ -106,6 +106,7 @@ class Hub:
         self._pumps: dict[asyncio.AbstractEventLoop, Pump] = {}
         self._running: set[Job] = set()
         self._lock = threading.Lock()
+        self._released = threading.Condition(self._lock)
         self._workers = Workers(self, self.settings.workers or _DEFAULT_WORKERS)
 
     def __repr__(self) -> str:
@@ -119,26 +120,31 @@ class Hub:
 
         Raises `ValueError` for a bad id or one that is taken, `TooManyJobs` at ``max_jobs``.
         """
-        if isinstance(owner, bool) or not isinstance(owner, (str, int, UUID, NoneType)):
-            raise TypeError(f"owner is a str, an int, a UUID or None, not {type(owner).__name__}")
+        owner = _owner_of(owner)
         if job_id is None:
             job_id = secrets.token_urlsafe(16)
         job_id = check_job_id(job_id)
         event = Event.of(Progress(status="pending", job_id=job_id, updated_at=datetime.now(UTC)))
-        self.broker.create(job_id, None if owner is None else str(owner), event)
+        self.broker.create(job_id, owner, event)
         self.plugins.observe(job_id, event)
         return job_id
 
-    def job(self, job_id: str, *, resume: bool = False) -> Job:
+    def job(
+        self,
+        job_id: str,
+        *,
+        resume: bool = False,
+        owner: str | int | UUID | None = None,
+    ) -> Job:
         """Return the job to report with: ``with hub.job(job_id) as job: job.update(12.5)``.
 
-        A job that was not created is, without an owner, when the block is entered. Entering
-        raises `JobEnded` if the job has ended. If another block holds it, this one takes over.
+        A job that was not created is, for ``owner``, when the block is entered. Entering raises
+        `JobEnded` if the job has ended. If another block holds it, this one takes over.
 
         ``resume``: begin a job that has ended too, as a task does that is tried again. Each time
         but the first is a new attempt, which starts from 0; ``details.attempt`` counts them.
         """
-        return Job(self, check_job_id(job_id), resume=resume)
+        return Job(self, check_job_id(job_id), resume=resume, owner=_owner_of(owner))
 
     def start(
         self,
@@ -176,11 +182,9 @@ class Hub:
         ``error``.
         """
         work = self._make_work(emitter, options)
-        if resume and job_id is not None:
-            self._create_if_unknown(job_id, owner)
-        else:
+        if not resume or job_id is None:
             job_id = self._create_unless_there(job_id, owner)
-        return self._drive(job_id, work, resume=resume)
+        return self._drive(job_id, work, resume=resume, owner=owner)
 
     def snapshot(self, job_id: str) -> Progress:
         """Return the newest state, as this process knows it.
@@ -314,11 +318,26 @@ class Hub:
         self.drain()
         for job in running:
             job._request_stop("interrupted")
+        deadline = time.monotonic() + timeout
         for job_id in self._workers.close(timeout):
             with suppress(JobEnded, JobNotFound):
                 self.publish(state_of(job_id, INTERRUPTED), token=None)
+        if self.broker.shared:
+            self._end_running(min(deadline, time.monotonic() + 1.0))
         self.timer.close()
         self.broker.close()
+
+    def _end_running(self, deadline: float) -> None:
+        """Give jobs of the application's own threads a moment to end, and end what is left.
+
+        Afterwards nothing can be told any more, and they would seem lost.
+        """
+        with self._lock:
+            while self._running and (left := deadline - time.monotonic()) > 0:
+                self._released.wait(left)
+            running = list(self._running)
+        for job in running:
+            job._interrupt()
 
     def _has_room(self, options: StreamOptions) -> bool:
         client, threads = options.get("client", ""), options.get("threads")
@@ -392,13 +411,13 @@ class Hub:
 
     def hold(self, job: Job, *, resume: bool) -> Hold:
         """Take hold of a job for an emitter."""
-        stop = job._request_stop
+        begin = partial(self.broker.begin, job.id, job._request_stop, owner=job._owner)
         try:
-            hold = self.broker.begin(job.id, stop, resume=resume)
+            hold = begin(resume=resume)
         except JobNotFound:
             with suppress(ValueError):  # another thread has made it meanwhile
-                self.create(job.id)
-            hold = self.broker.begin(job.id, stop, resume=resume)
+                self.create(job.id, owner=job._owner)
+            hold = begin(resume=resume)
         with self._lock:
             self._running.add(job)
             closed = self._closed
@@ -410,9 +429,17 @@ class Hub:
         """Forget a job that an emitter held."""
         with self._lock:
             self._running.discard(job)
+            self._released.notify_all()
 
-    def _drive(self, job_id: str, work: Work, *, resume: bool = False) -> Progress:
-        with self.job(job_id, resume=resume) as job:
+    def _drive(
+        self,
+        job_id: str,
+        work: Work,
+        *,
+        resume: bool = False,
+        owner: str | int | UUID | None = None,
+    ) -> Progress:
+        with self.job(job_id, resume=resume, owner=owner) as job:
             drive(job, work)
         return job.state
 
@@ -436,13 +463,6 @@ class Hub:
             return job_id
         return self.create(job_id, owner=owner)
 
-    def _create_if_unknown(self, job_id: str, owner: str | int | UUID | None) -> None:
-        with suppress(BrokerUnavailable):  # then it is made when the broker is back
-            try:
-                self.broker.newest(check_job_id(job_id))
-            except JobNotFound:
-                self.create(job_id, owner=owner)
-
     def _make_broker(self, url: str | None) -> Broker:
         if url is None:
             url = os.environ.get("SSEPROG_BROKER") or "memory://"
@@ -452,6 +472,12 @@ class Hub:
         if not colon:
             raise ValueError(f"broker {url!r} is not a URL such as 'memory://'")
         return self.plugins.broker(scheme)(url, self.settings)
+
+
+def _owner_of(owner: str | int | UUID | None) -> str | None:
+    if isinstance(owner, bool) or not isinstance(owner, (str, int, UUID, NoneType)):
+        raise TypeError(f"owner is a str, an int, a UUID or None, not {type(owner).__name__}")
+    return None if owner is None else str(owner)
 
 
 def _listed(variable: str) -> list[str]:

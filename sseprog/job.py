@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, SupportsFloat, TypeVar, over
 
 from msgspec import UNSET, UnsetType
 
-from ._ending import Ending, ending_by, fitting
+from ._ending import INTERRUPTED, Ending, ending_by, fitting
 from ._reports import Reports
 from ._track import Track
 from .errors import JobCancelled, JobEnded
@@ -48,10 +48,13 @@ class Job:
     Its methods may be called from any thread, and never block.
     """
 
-    def __init__(self, hub: "Hub", job_id: str, *, resume: bool = False) -> None:
+    def __init__(
+        self, hub: "Hub", job_id: str, *, resume: bool = False, owner: str | None = None
+    ) -> None:
         self.id = job_id
         self._hub = hub
         self._resume = resume
+        self._owner = owner
         self._token: str | None = None
         # Reentrant: a publish may run a stream's send(), and that the application's code.
         self._lock = threading.RLock()
@@ -251,6 +254,12 @@ class Job:
         wake = self._on_stop  # read once: the emitter's thread may be taking it away
         if wake is not None:
             wake()
+
+    def _interrupt(self) -> None:
+        """End the job, whose process ends, though its own code hasn't come to that. Any thread."""
+        with self._lock:
+            if not self._reports.ended:
+                self._end(INTERRUPTED)
 
     def __enter__(self) -> Self:
         if self._token is not None:

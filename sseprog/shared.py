@@ -61,6 +61,7 @@ class SharedBroker(Broker):
         parts = self._writer, self._mirrors, self._store
         seconds = self._settings.flush_timeout or TO_CLOSE
         self._finalizer = weakref.finalize(self, _end_elsewhere, *parts, seconds)
+        self._finalizer.atexit = False  # the hub's own end comes first then, and closes this
         self._writer.news, self._writer.changed = self._mirrors.news, self._mirrors.changed
 
     def create(self, job_id: str, owner: str | None, first: Event) -> None:
@@ -108,12 +109,19 @@ class SharedBroker(Broker):
     def load(self, job_id: str, loaded: Callable[[bool | None], None]) -> None:
         self._mirrors.load(job_id, loaded)
 
-    def begin(self, job_id: str, stop: Callable[[str], None], *, resume: bool = False) -> Hold:
+    def begin(
+        self,
+        job_id: str,
+        stop: Callable[[str], None],
+        *,
+        resume: bool = False,
+        owner: str | None = None,
+    ) -> Hold:
         reply = Reply()
         begin = Begin(
             job_id, secrets.token_hex(8), secrets.token_hex(4), resume, waiting_line(job_id)
         )
-        holding = self._writer.begin(begin, stop, reply)
+        holding = self._writer.begin(begin, stop, reply, owner=owner)
         self._mirrors.start()
         self._mirrors.bell.ring()
         try:

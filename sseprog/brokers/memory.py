@@ -21,7 +21,7 @@ __all__ = ["MemoryBroker"]
 class _Job:
     """What the broker knows of one job."""
 
-    __slots__ = ("attempt", "ended_at", "log", "owner", "stop", "token", "wakes")
+    __slots__ = ("asked", "attempt", "ended_at", "log", "owner", "stop", "token", "wakes")
 
     def __init__(self, owner: str | None, log: JobLog) -> None:
         self.owner = owner
@@ -29,6 +29,7 @@ class _Job:
         self.token: str | None = None
         self.stop: Callable[[str], None] | None = None
         self.attempt = 0
+        self.asked = False  # to stop, by whoever has cancelled it
         self.ended_at = 0.0
         # Replaced, never changed, so that it can be walked through without the lock.
         self.wakes: tuple[Callable[[], None], ...] = ()
@@ -81,7 +82,14 @@ class MemoryBroker(Broker):
             found = job_id in self._jobs
         loaded(found)
 
-    def begin(self, job_id: str, stop: Callable[[str], None], *, resume: bool = False) -> Hold:
+    def begin(
+        self,
+        job_id: str,
+        stop: Callable[[str], None],
+        *,
+        resume: bool = False,
+        owner: str | None = None,
+    ) -> Hold:
         with self.lock:
             job = self._find(job_id) if resume else self._find_live(job_id)
             wakes: tuple[Callable[[], None], ...] = ()
@@ -97,8 +105,11 @@ class MemoryBroker(Broker):
             job.token = secrets.token_hex(8)
             replaced, job.stop = job.stop, stop
             hold = Hold(job.token, job.attempt, job.log.newest.data)
+            asked = job.asked
         if replaced is not None:
             replaced("ended")
+        if asked:
+            stop("cancelled")
         for wake in wakes:
             wake()
         return hold
@@ -124,6 +135,7 @@ class MemoryBroker(Broker):
         with self.lock:
             job = self._find_live(job_id)
             stop = job.stop
+            job.asked = stop is not None
             wakes = self._append(job_id, job, event) if stop is None else ()
         if stop is not None:
             stop("cancelled")
@@ -154,6 +166,7 @@ class MemoryBroker(Broker):
     def _append(self, job_id: str, job: _Job, event: Event) -> tuple[Callable[[], None], ...]:
         if job.log.append(event).terminal:
             job.token = job.stop = None
+            job.asked = False
             job.ended_at = time.monotonic()
             self._whole[job_id] = self._ended[job_id] = job
             self._sweep()

@@ -133,7 +133,7 @@ function does.begin(step, write)
   end
   local again = write.resume and (job.ended or job.attempt > 0)
   job.token, job.writer, job.number = write.token, write.token, 0
-  job.cancel, job.stalled = false, false
+  job.stalled = false
   if again or job.attempt == 0 then
     job.attempt = job.attempt + 1
   end

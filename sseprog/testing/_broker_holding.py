@@ -118,6 +118,17 @@ class HoldingContract:
         append(broker, "j", event_of("j", status="cancelled"), token)
         eventually(lambda: another.newest("j")[1].terminal, "its end is not seen")
 
+    def test_who_takes_up_a_job_that_was_to_stop_is_asked_to_stop(
+        self, broker: Broker, another: Broker
+    ) -> None:
+        broker.create("j", None, event_of("j"))
+        token = broker.begin("j", lambda _reason: None, resume=True).token
+        assert another.cancel("j", event_of("j", status="cancelled")) is False
+        append(broker, "j", event_of("j", status="pending"), token, release=True)
+        asked = Asked()
+        another.begin("j", asked, resume=True)
+        assert asked.to("cancelled")
+
     # Leases, of brokers that processes share
 
     @pytest.mark.parametrize("settings", [Settings(lease=0.6)])

@@ -58,7 +58,14 @@ class WakesForRefusals(MemoryBroker):
 
 
 class LetsTheFirstTokenWin(MemoryBroker):
-    def begin(self, job_id: str, stop: Callable[[str], None], *, resume: bool = False) -> Hold:
+    def begin(
+        self,
+        job_id: str,
+        stop: Callable[[str], None],
+        *,
+        resume: bool = False,
+        owner: str | None = None,
+    ) -> Hold:
         first = self._find(job_id).token
         hold = super().begin(job_id, stop, resume=resume)
         self._jobs[job_id].token = first or hold.token
@@ -105,7 +112,14 @@ class NeverForgets(MemoryBroker):
 
 
 class ResumesTheOldLog(MemoryBroker):
-    def begin(self, job_id: str, stop: Callable[[str], None], *, resume: bool = False) -> Hold:
+    def begin(
+        self,
+        job_id: str,
+        stop: Callable[[str], None],
+        *,
+        resume: bool = False,
+        owner: str | None = None,
+    ) -> Hold:
         return super().begin(job_id, stop)
 
 
