@@ -23,7 +23,7 @@ class Holding:
     """A job as the process that reports on it knows it."""
 
     __slots__ = ("begun", "ended_at", "epoch", "job_id", "newest", "number", "owner",
-                 "owner_known", "refused", "seen", "stage", "stop", "token", "unsent",
+                 "owner_known", "refused", "seen", "spare", "stage", "stop", "token", "unsent",
                  "writer")  # fmt: skip
 
     def __init__(
@@ -42,6 +42,7 @@ class Holding:
         self.owner: str | None = None
         self.owner_known = False
         self.epoch = ""
+        self.spare = secrets.token_hex(4)  # the epoch after that, should the store lose events
         self.seen = -1  # the number of the newest event that the store is known to have
         self.number = 0  # of the newest report, whether the store has it or not
         self.unsent = 0

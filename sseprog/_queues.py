@@ -25,6 +25,7 @@ from .progress import Progress, check_job_id, shown
 __all__ = [
     "EXPIRED",
     "LOST",
+    "NOT_SENT",
     "STEP_FAILED",
     "TIMED_OUT",
     "UNKNOWN_TASK",
@@ -58,6 +59,7 @@ TIMED_OUT: Final = Ending(
 )
 STEP_FAILED: Final = Ending("failed", "A step before this one failed.", {"code": "step_failed"})
 EXPIRED: Final = Ending("cancelled", "The job was not begun in time.", {"code": "expired"})
+NOT_SENT: Final = Ending("failed", "The job could not be begun.", {"code": "not_sent"})
 UNKNOWN_TASK: Final = Ending("failed", "The job failed.", {"code": "unknown_task"})
 
 
@@ -177,7 +179,7 @@ def begin(hub: Hub, job_id: str, owner: Owner, task: object = None) -> Run:
     """
     outer = _current.get()
     try:
-        run = Run(hub, hub.job(job_id, resume=True), owner, task, outer)
+        run = Run(hub, hub.job(job_id, resume=True, owner=owner), owner, task, outer)
         run.refused = _is_cancelled(hub, job_id, owner)
         if not run.refused:
             run.job.__enter__()
@@ -232,6 +234,7 @@ def end_if_cancelled(run: Run) -> bool:
 def leave(run: Run) -> None:
     """Say no more of an attempt: it has ended, or its process dies and another knows of what."""
     _current.set(run.outer)
+    run.hub.release(run.job)
 
 
 def end(hub: Hub, job_id: str, ending: Ending) -> None:

@@ -102,7 +102,7 @@ def _create(record: Record | None, write: Create, now: float, settings: Settings
 def _begin(new: Record, write: Begin, now: float, settings: Settings) -> Step:
     if write.token in {new.token, new.writer}:  # a repetition
         return Step(new, _answer(new))
-    if new.ended and not write.resume:
+    if new.ended and (new.cancel or not write.resume):
         return _refuse(new, "ended")
     again = write.resume and (new.ended or new.attempt > 0)
     new.token, new.writer, new.number = write.token, write.token, 0
@@ -123,9 +123,11 @@ def _append(new: Record, write: Append, now: float, settings: Settings) -> Step:
         return _refuse(new, "ended")
     if new.token != write.token:
         return _refuse(new, "taken")
-    restarts = new.epoch == write.epoch and new.seq < write.seen
+    restarts = new.seq < write.seen
+    if new.epoch != write.epoch:  # unless by this very spare, the log is another than was known
+        restarts = write.epoch != "" and new.epoch != write.spare
     if restarts:
-        new.epoch, new.seq = write.spare, write.seen
+        new.epoch, new.seq = write.spare, max(new.seq, write.seen)
     new.writer, new.number, new.stalled = write.writer, write.number, False
     if write.release:
         new.token = None
@@ -136,8 +138,8 @@ def _cancel(new: Record, write: Cancel, now: float, settings: Settings) -> Step:
     if new.ended:
         return _refuse(new, "ended")
     overdue = new.leased_until is not None and now > new.leased_until
+    new.cancel = True
     if new.held and not overdue:
-        new.cancel = True
         return Step(new, _answer(new, "asked"), asks=True)
     return _add(new, write.line, now, settings)
 
@@ -165,7 +167,7 @@ def _add(
 ) -> Step:
     new.seq += 1
     if line.terminal:
-        new.ended, new.token, new.stalled, new.cancel = True, None, False, False
+        new.ended, new.token, new.stalled = True, None, False
     _keep(new, now, settings)
     return Step(new, _answer(new), line, restarts)
 

@@ -326,6 +326,8 @@ class Writer:
             self._outbox.put_back([each for each in self._sending if each not in stale])
             self._sending = []
             self._outbox.is_away = True
+            if not self._outbox:  # by what else would anybody see that it is back?
+                self._outbox.add(Sending(Renew("~", "")))
         for each in stale:
             if each.answered is not None:
                 each.answered(Answer("no"))
@@ -392,7 +394,7 @@ class Writer:
             sending.number,
             holding.epoch,
             holding.seen,
-            secrets.token_hex(4),
+            holding.spare,
             line,
             sending.release,
         )
@@ -422,10 +424,14 @@ class Writer:
             if holding.ended_at == math.inf or holding.unsent:
                 calls.append(lambda: self._refuse(holding))
             return calls
-        rolled_back = holding.epoch == answer.epoch and answer.seq < holding.seen
-        holding.epoch, holding.begun = answer.epoch, True
-        if not rolled_back:
-            holding.seen = answer.seq
+        holding.begun = True
+        rolled_back = isinstance(sending.write, Renew) and (
+            answer.epoch != holding.epoch or answer.seq < holding.seen
+        )
+        if not rolled_back:  # else the next report finds out, and begins another log
+            if answer.epoch != holding.epoch:
+                holding.spare = secrets.token_hex(4)
+            holding.epoch, holding.seen = answer.epoch, answer.seq
         if sending.line is not None:
             self._done(holding, sending)
         elif holding.live and holding.newest is not None and (rolled_back or answer.stalled):

@@ -105,9 +105,9 @@ class Broker(ABC):
         """Take hold of a job.
 
         ``stop`` is called with ``cancelled`` if `cancel` is, and with ``ended`` when the job is
-        found to be another's, or over. ``resume``: an ended job too; one that has been begun
-        before starts a new attempt, with a new log. ``owner`` is whose it is, where that is known
-        and the job may have to be made anew, since it was lost.
+        found to be another's, or over. ``resume``: an ended job too, unless it was
+        cancelled; one that has been begun before starts a new attempt, with a new log. ``owner``
+        is whose it is, where that is known and the job may have to be made anew, since it was lost.
         """
 
     @abstractmethod

@@ -141,8 +141,9 @@ class Hub:
         A job that was not created is, for ``owner``, when the block is entered. Entering raises
         `JobEnded` if the job has ended. If another block holds it, this one takes over.
 
-        ``resume``: begin a job that has ended too, as a task does that is tried again. Each time
-        but the first is a new attempt, which starts from 0; ``details.attempt`` counts them.
+        ``resume``: begin a job that has ended too, as a task does that is tried again; but not one
+        that was cancelled. Each time but the first is a new attempt, which starts from 0;
+        ``details.attempt`` counts them.
         """
         return Job(self, check_job_id(job_id), resume=resume, owner=_owner_of(owner))
 

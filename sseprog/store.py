@@ -68,8 +68,8 @@ class Create(msgspec.Struct, frozen=True):
 class Begin(msgspec.Struct, frozen=True):
     """Take hold of a job. ``ok``, ``unknown`` or ``ended``.
 
-    ``resume``: an ended job too, and one that was begun before starts a new attempt: a new log,
-    under ``epoch``, whose first event is ``line``.
+    ``resume``: an ended job too, unless somebody has cancelled it; and one that was begun before
+    starts a new attempt: a new log, under ``epoch``, whose first event is ``line``.
     """
 
     job_id: str
@@ -83,8 +83,9 @@ class Append(msgspec.Struct, frozen=True):
     """Add an event. ``ok``, ``unknown``, ``ended``, or ``taken`` if ``token`` holds no more.
 
     ``writer`` and ``number`` tell a repetition: it is not added again. ``seen`` is the number up
-    to which ``epoch`` is known to have gone: a log that is shorter has lost events, and goes on
-    under the epoch ``spare``. ``release``: hold the job no longer.
+    to which ``epoch`` is known to have gone, where it is not ``""``: a log that is shorter, or of
+    another epoch, has lost events, and goes on under the epoch ``spare``. ``release``: hold the
+    job no longer.
     """
 
     job_id: str
@@ -206,7 +207,8 @@ class Store(ABC):
 
         What each does is written down once, in `sseprog._record.decide`: a store calls it within
         a transaction, or does the same in its own language. If it raises, any part of the batch
-        may have been carried out; it is repeated whole. Events that `listen` tells of, in any
+        may have been carried out, but of each job no write without those before it; the batch is
+        repeated whole. Events that `listen` tells of, in any
         process, are there to be read.
         """
 

@@ -90,6 +90,8 @@ def check_middleware(app_configs: Sequence[AppConfig] | None, **_: Any) -> Found
 
 def check_urls(app_configs: Sequence[AppConfig] | None, **_: Any) -> Found:
     """Warn of routes that nobody has mounted."""
+    if not getattr(settings, "ROOT_URLCONF", None):
+        return []  # a worker's settings: nobody asks it for pages
     try:
         reverse("sseprog:stream", kwargs={"job_id": "job"})
     except NoReverseMatch:

@@ -91,7 +91,9 @@ class MemoryBroker(Broker):
         owner: str | None = None,
     ) -> Hold:
         with self.lock:
-            job = self._find(job_id) if resume else self._find_live(job_id)
+            job = self._find(job_id)
+            if job.log.ended and (job.asked or not resume):
+                raise JobEnded(f"job {job_id!r} has ended")
             wakes: tuple[Callable[[], None], ...] = ()
             again = resume and (job.attempt > 0 or job.log.ended)
             if again:
@@ -135,7 +137,7 @@ class MemoryBroker(Broker):
         with self.lock:
             job = self._find_live(job_id)
             stop = job.stop
-            job.asked = stop is not None
+            job.asked = True
             wakes = self._append(job_id, job, event) if stop is None else ()
         if stop is not None:
             stop("cancelled")
@@ -166,7 +168,6 @@ class MemoryBroker(Broker):
     def _append(self, job_id: str, job: _Job, event: Event) -> tuple[Callable[[], None], ...]:
         if job.log.append(event).terminal:
             job.token = job.stop = None
-            job.asked = False
             job.ended_at = time.monotonic()
             self._whole[job_id] = self._ended[job_id] = job
             self._sweep()

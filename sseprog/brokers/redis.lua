@@ -100,7 +100,7 @@ local function add(step, write, restarts)
   job.seq = job.seq + 1
   step.line, step.restarts = write, restarts
   if write.terminal then
-    job.ended, job.token, job.stalled, job.cancel = true, '', false, false
+    job.ended, job.token, job.stalled = true, '', false
   end
   keep(step)
   step.said = 'ok'
@@ -127,7 +127,7 @@ function does.begin(step, write)
   if job.token == write.token or job.writer == write.token then -- a repetition
     step.said = 'ok'
     return
-  elseif job.ended and not write.resume then
+  elseif job.ended and (job.cancel or not write.resume) then
     step.said = 'ended'
     return
   end
@@ -154,9 +154,12 @@ function does.append(step, write)
   elseif job.token ~= write.token then
     step.said = 'taken'
   else
-    local restarts = job.epoch == write.epoch and job.seq < write.seq
+    local restarts = job.seq < write.seq
+    if job.epoch ~= write.epoch then
+      restarts = write.epoch ~= '' and job.epoch ~= write.spare
+    end
     if restarts then
-      job.epoch, job.seq = write.spare, write.seq
+      job.epoch, job.seq = write.spare, math.max(job.seq, write.seq)
     end
     job.writer, job.number, job.stalled = write.writer, write.number, false
     if write.release then
@@ -184,6 +187,7 @@ function does.cancel(step, write)
     job.cancel = true
     step.said, step.asks = 'asked', true
   else
+    job.cancel = true
     add(step, write)
   end
 end

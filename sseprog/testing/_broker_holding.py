@@ -8,6 +8,7 @@ import pytest
 
 from .._settings import Settings
 from ..broker import Broker
+from ..errors import JobEnded
 from ..progress import Progress
 from ..shared import SharedBroker
 from ..store import Begin, Line
@@ -129,6 +130,19 @@ class HoldingContract:
         another.begin("j", asked, resume=True)
         assert asked.to("cancelled")
 
+    def test_a_job_that_was_cancelled_is_not_taken_up_again(
+        self, broker: Broker, another: Broker
+    ) -> None:
+        for job_id in ("waits", "runs"):
+            broker.create(job_id, None, event_of(job_id))
+        token = broker.begin("runs", lambda _reason: None, resume=True).token
+        for job_id in ("waits", "runs"):
+            another.cancel(job_id, event_of(job_id, status="cancelled"))
+        append(broker, "runs", event_of("runs", status="cancelled"), token)
+        for job_id in ("waits", "runs"):
+            with pytest.raises(JobEnded):
+                another.begin(job_id, lambda _reason: None, resume=True)
+
     # Leases, of brokers that processes share
 
     @pytest.mark.parametrize("settings", [Settings(lease=0.6)])
@@ -180,7 +194,7 @@ class HoldingContract:
         assert newest.seq == 1
 
     @pytest.mark.parametrize("settings", [Settings(lease=0.3)])
-    def test_a_job_whose_holder_has_died_can_be_cancelled_and_resumed(
+    def test_a_job_whose_holder_has_died_can_be_resumed_and_cancelled(
         self, broker: Broker, another: Broker, settings: Settings
     ) -> None:
         if not isinstance(broker, SharedBroker):
@@ -188,10 +202,12 @@ class HoldingContract:
         broker.create("j", None, event_of("j", 40))
         self._hold_and_die(broker, settings)
         assert not threading.Event().wait(0.4)
-        assert another.cancel("j", event_of("j", status="cancelled")) is True
         hold = another.begin("j", lambda _reason: None, resume=True)
         assert hold.attempt == 2
         append(another, "j", event_of("j", 1), hold.token)
+        self._hold_and_die(broker, settings)
+        assert not threading.Event().wait(0.4)
+        assert broker.cancel("j", event_of("j", status="cancelled")) is True
 
     @staticmethod
     def _hold_and_die(broker: SharedBroker, settings: Settings) -> None:
