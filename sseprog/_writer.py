@@ -496,7 +496,9 @@ class Writer:
                     first = Line("s", holding.newest.data)
                 # An owner that isn't known yet is nobody that one could be.
                 owner = holding.owner
-                if not holding.owner_known:  # it may have had one, who is not to be anybody
+                # A job that was never begun is made without an owner, as `Hub.job` says; one that
+                # was may have had one, and nobody is to be taken for that.
+                if holding.begun and not holding.owner_known:
                     owner = secrets.token_hex(16)
                 create = Create(holding.job_id, holding.epoch, owner, first)
                 begin = Begin(holding.job_id, holding.token, holding.epoch, False, first)
