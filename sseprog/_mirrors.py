@@ -12,11 +12,12 @@ from typing import Final
 
 import msgspec
 
+from ._away import Away
 from ._ending import fitting
 from ._listener import Bell
 from ._log import JobLog
 from ._settings import Settings
-from ._writer import Away, Writer
+from ._writer import Writer
 from .errors import BrokerUnavailable
 from .progress import Progress, Status
 from .store import Answer, Expire, Line, Rebase, Store, View, Want

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import random
 import secrets
 import threading
 import time
@@ -12,6 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
+from ._away import Away
 from ._event import Event
 from ._outbox import KNOWN_AFTER_END, Holding, Outbox, Reply, Sending
 from ._settings import Settings
@@ -19,7 +19,7 @@ from .errors import BrokerUnavailable, JobEnded
 from .progress import Progress
 from .store import Answer, Append, Begin, Cancel, Create, Expire, Line, Renew, Store, Write
 
-__all__ = ["Away", "Writer", "waiting_line"]
+__all__ = ["Writer", "waiting_line"]
 
 logger = logging.getLogger("sseprog")
 
@@ -30,33 +30,6 @@ _SWEEP: Final = 60.0  # seconds
 _KNOWN_ENDS: Final = 1_000
 _RENEWALS: Final = 3
 """Renewals within a lease: one may be lost, and one be late."""
-
-
-class Away:
-    """The pauses of a thread whose store can't be reached, and what its log says of that."""
-
-    def __init__(self, store: Store, what: str) -> None:
-        self._store = store
-        self._what = what
-        self._tries = 0
-        self.since = math.inf
-
-    def pause(self, error: BrokerUnavailable) -> float:
-        """Note a failure; return the seconds to wait: jittered, and a second at most."""
-        if self.since == math.inf:
-            self.since = time.monotonic()
-            logger.warning("%s can't be reached; %s: %s", self._store.name, self._what, error)
-        self._tries += 1
-        return random.uniform(0.5, 1.0) * min(1.0, 0.05 * 2.0**self._tries)  # noqa: S311
-
-    def over(self) -> float:
-        """Note a success; return for how many seconds there was none, 0.0 if that is not news."""
-        if self.since == math.inf:
-            return 0.0
-        seconds = time.monotonic() - self.since
-        logger.warning("%s is back after %.1f s", self._store.name, seconds)
-        self.since, self._tries = math.inf, 0
-        return seconds
 
 
 class Writer:

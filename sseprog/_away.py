@@ -1,0 +1,40 @@
+"""What a thread does while its store can't be reached: it pauses, and says so once."""
+
+import logging
+import math
+import random
+import time
+
+from .errors import BrokerUnavailable
+from .store import Store
+
+__all__ = ["Away"]
+
+logger = logging.getLogger("sseprog")
+
+
+class Away:
+    """The pauses of a thread whose store can't be reached, and what its log says of that."""
+
+    def __init__(self, store: Store, what: str) -> None:
+        self._store = store
+        self._what = what
+        self._tries = 0
+        self.since = math.inf
+
+    def pause(self, error: BrokerUnavailable) -> float:
+        """Note a failure; return the seconds to wait: jittered, and a second at most."""
+        if self.since == math.inf:
+            self.since = time.monotonic()
+            logger.warning("%s can't be reached; %s: %s", self._store.name, self._what, error)
+        self._tries += 1
+        return random.uniform(0.5, 1.0) * min(1.0, 0.05 * 2.0**self._tries)  # noqa: S311
+
+    def over(self) -> float:
+        """Note a success; return for how many seconds there was none, 0.0 if that is not news."""
+        if self.since == math.inf:
+            return 0.0
+        seconds = time.monotonic() - self.since
+        logger.warning("%s is back after %.1f s", self._store.name, seconds)
+        self.since, self._tries = math.inf, 0
+        return seconds
