@@ -243,7 +243,9 @@ class Writer:
         for holding in self._holdings.values():
             if holding.live and holding.begun:
                 self._outbox.add(
-                    Sending(Renew(holding.job_id, holding.token or ""), holding=holding)
+                    Sending(
+                        Renew(holding.job_id, holding.token or "", holding.epoch), holding=holding
+                    )
                 )
         known = min(KNOWN_AFTER_END, self._settings.ttl or math.inf)
         for job_id, holding in list(self._ended.items()):
@@ -351,7 +353,9 @@ class Writer:
         live = [holding for holding in self._holdings.values() if holding.live]
         for holding in live:
             if holding.begun and holding.token is not None:
-                self._outbox.add(Sending(Renew(holding.job_id, holding.token), holding=holding))
+                self._outbox.add(
+                    Sending(Renew(holding.job_id, holding.token, holding.epoch), holding=holding)
+                )
         self._renew_at = time.monotonic() + self._lease / _RENEWALS if live else math.inf
 
     def _write_of(self, sending: Sending) -> Write:

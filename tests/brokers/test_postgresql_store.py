@@ -160,7 +160,7 @@ def begin(job_id: str = "a", *, resume: bool = False) -> Begin:
 
 
 def append(number: int, job_id: str = "a", *, token: str | None = None, kind: str = "p") -> Append:
-    return Append(job_id, token, token or "w", number, "e", -1, "s", line(number, kind))
+    return Append(job_id, token, token or "w", number, "", -1, "s", line(number, kind))
 
 
 def said(answers: Sequence[Answer]) -> list[str]:
