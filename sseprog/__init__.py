@@ -1,6 +1,7 @@
 """Show the progress of long jobs, live, in any Python web app, over Server-Sent Events."""
 
 from .errors import (
+    BrokerUnavailable,
     JobCancelled,
     JobEnded,
     JobFailed,
@@ -18,6 +19,7 @@ from .progress import Progress
 __version__ = "0.1.0"
 
 __all__ = [
+    "BrokerUnavailable",
     "Hub",
     "Job",
     "JobCancelled",

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import httpx
 
+from .errors import BrokerUnavailable
 from .hub import Hub
 from .progress import TERMINAL
 
@@ -81,15 +82,22 @@ def _snapshot(client: httpx.Client, url: str) -> State:
 
 
 def states_of(hub: Hub, job_id: str) -> Iterator[State]:
-    """Yield the state that each event of a job carries. Raises `JobNotFound`."""
+    """Yield the state that each event of a job carries.
+
+    Raises `JobNotFound`, and `BrokerUnavailable` if the broker doesn't answer at first.
+    """
     cursor = ""
     while True:
-        for frame in _frames(hub.stream(job_id, last_event_id=cursor)):
-            cursor = frame.get("id", cursor)
-            if "data" in frame:
-                yield json.loads(frame["data"])
-            if frame.get("event") in _TERMINAL:
-                return
+        try:
+            for frame in _frames(hub.stream(job_id, last_event_id=cursor)):
+                cursor = frame.get("id", cursor)
+                if "data" in frame:
+                    yield json.loads(frame["data"])
+                if frame.get("event") in _TERMINAL:
+                    return
+        except BrokerUnavailable:
+            if not cursor:
+                raise
         time.sleep(_PAUSE)
 
 

@@ -88,6 +88,8 @@ def decide(record: Record | None, write: Write, now: float, settings: Settings) 
                 return _refuse(record, "no")
             if new.ended and not write.line.terminal:
                 return _refuse(record, "no")
+            if not new.ended and not new.attempt:  # its holder knows the epoch, and takes hold
+                return _refuse(record, "no")
             new.epoch, new.seq = write.spare, write.seen
             return _add(new, write.line, now, settings, restarts=True)
 

@@ -4,7 +4,7 @@ import sys
 import threading
 from typing import Any
 
-from .errors import JobNotFound, MissingExtra
+from .errors import BrokerUnavailable, JobNotFound, MissingExtra
 from .hub import Hub
 from .progress import check_job_id
 
@@ -19,21 +19,26 @@ def watch(target: str, hub: Hub | None = None) -> int:
     """
     try:
         return _watch(target, hub)
-    except (JobNotFound, MissingExtra, ValueError) as error:
+    except (BrokerUnavailable, JobNotFound, MissingExtra, ValueError) as error:
         print(f"sseprog: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
 
 
-def list_jobs(hub: Hub, limit: int) -> None:
-    """Print the newest jobs, a line each."""
-    jobs = hub.jobs(limit)
+def list_jobs(hub: Hub, limit: int) -> int:
+    """Print the newest jobs, a line each; return the exit code, 2 if they can't be reached."""
+    try:
+        jobs = hub.jobs(limit)
+    except BrokerUnavailable as error:
+        print(f"sseprog: {error}", file=sys.stderr)
+        return 2
     for job in jobs:
         percent = "" if job.progress is None else f"{job.progress:.0f} %"
         print(f"{job.job_id:<22}  {job.status:<9}  {percent:>5}  {job.stage}".rstrip())
     if not jobs:
         print(_explained("there are no jobs", hub), file=sys.stderr)
+    return 0
 
 
 def _watch(target: str, hub: Hub | None) -> int:

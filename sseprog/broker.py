@@ -82,8 +82,8 @@ class Broker(ABC):
         """Return the job's epoch and its newest event, as this process knows it."""
 
     @abstractmethod
-    def recent(self, limit: int) -> list[Entry]:
-        """Return the newest event of each of the ``limit`` jobs made last, the newest job first."""
+    def recent(self, limit: int) -> list[tuple[str | None, Entry]]:
+        """Return the ``limit`` jobs made last, the newest first: each one's owner and newest event."""
 
     @abstractmethod
     def load(self, job_id: str, loaded: Callable[[bool | None], None]) -> None:

@@ -235,7 +235,7 @@ class Hub:
 
     def jobs(self, limit: int = 100) -> list[Progress]:
         """Return the newest states of the jobs made last, the newest job first."""
-        return [Progress.from_json(entry.data) for entry in self.broker.recent(limit)]
+        return [Progress.from_json(entry.data) for _, entry in self.broker.recent(limit)]
 
     def ticket(self, job_id: str, ttl: float = 60.0) -> str:
         """Return a ticket: who has it may watch this job, and no other, for ``ttl`` seconds.

@@ -89,7 +89,7 @@ class SharedBroker(Broker):
         with self.lock:
             return mirror.log.epoch, mirror.log.newest
 
-    def recent(self, limit: int) -> list[Entry]:
+    def recent(self, limit: int) -> list[tuple[str | None, Entry]]:
         read: list[list[View] | None] = []
         done = threading.Event()
 
@@ -101,7 +101,7 @@ class SharedBroker(Broker):
         if not done.wait(self.patience) or read[0] is None:
             raise self._unavailable()
         return [
-            JobLog(view.epoch, view.seq, view.lines, retention=1).newest
+            (view.owner, JobLog(view.epoch, view.seq, view.lines, retention=1).newest)
             for view in read[0]
             if view.lines
         ]

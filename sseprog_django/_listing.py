@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple, get_args
 from django.contrib.admin.utils import quote
 from django.http import QueryDict
 
-from sseprog import Hub, JobNotFound, Progress
+from sseprog import BrokerUnavailable, Hub, JobNotFound, Progress
 from sseprog.progress import Status
 
 __all__ = ["Listing", "Row", "owner_of"]
@@ -47,16 +47,29 @@ class Listing:
         self.shared = hub.broker.shared
         self.most = _MOST
         self._hub = hub
-        found = [job for job in hub.jobs(_MOST) if self.text in job.job_id]
-        if self.text not in {"", *(job.job_id for job in found)}:  # perhaps an older one's
-            found += _by_id(hub, self.text)
-        self._counts = Counter(job.status for job in found)
-        self._jobs = [job for job in found if self.status in {"", job.status}]
+        found: list[tuple[Progress, str]] = []
+        self.away = False
+        try:
+            found = self._find()
+        except BrokerUnavailable:
+            self.away = True
+        self._counts = Counter(job.status for job, _ in found)
+        self._jobs = [(job, owner) for job, owner in found if self.status in {"", job.status}]
 
     @property
     def rows(self) -> list[Row]:
         """The jobs, the newest first."""
-        return [Row(job, owner_of(self._hub, job.job_id), quote(job.job_id)) for job in self._jobs]
+        return [Row(job, owner, quote(job.job_id)) for job, owner in self._jobs]
+
+    def _find(self) -> list[tuple[Progress, str]]:
+        newest = self._hub.broker.recent(_MOST)
+        jobs = [(Progress.from_json(entry.data), owner or "") for owner, entry in newest]
+        found = [(job, owner) for job, owner in jobs if self.text in job.job_id]
+        if self.text not in {"", *(job.job_id for job, _ in found)}:  # perhaps an older one's
+            found += [
+                (job, owner_of(self._hub, job.job_id)) for job in _by_id(self._hub, self.text)
+            ]
+        return found
 
     @property
     def choices(self) -> list[Choice]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import django
 from django.contrib import admin, messages
@@ -16,7 +16,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
-from sseprog import JobNotFound
+from sseprog import BrokerUnavailable, JobNotFound
 
 from ._hub import adapter, staff_adapter
 from ._listing import Listing, owner_of
@@ -26,6 +26,8 @@ from .models import Job
 __all__ = ["JobAdmin"]
 
 View = Callable[..., HttpResponseBase]
+
+_AWAY: Final = "The jobs can't be reached for the moment: their broker doesn't answer."
 
 if TYPE_CHECKING:
     Base = admin.ModelAdmin[Job]
@@ -82,6 +84,8 @@ class JobAdmin(Base):
 
     def _list(self, request: HttpRequest) -> HttpResponse:
         listing = Listing(adapter().hub, request.GET)
+        if listing.away:
+            messages.error(request, _AWAY)
         context = {
             "title": "Jobs",
             "listing": listing,
@@ -90,7 +94,9 @@ class JobAdmin(Base):
         return self._page(request, "list", context)
 
     def _rows(self, request: HttpRequest) -> HttpResponse:
-        context = {"listing": Listing(adapter().hub, request.GET)}
+        context = {"listing": (listing := Listing(adapter().hub, request.GET))}
+        if listing.away:  # the page keeps what it has
+            return HttpResponse(_AWAY, status=503, content_type="text/plain; charset=utf-8")
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/sseprog/job/_listing.html", context)
 
@@ -104,6 +110,8 @@ class JobAdmin(Base):
                 request, f"There is no job “{job_id}”. Ended jobs are kept for a while."
             )
             return redirect(self._url("changelist"))
+        except BrokerUnavailable:
+            return redirect(self._url("changelist"))  # which says so
         may_cancel = self.has_cancel_permission(request)
         return self._page(
             request,

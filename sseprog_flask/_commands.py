@@ -30,4 +30,4 @@ def watch_job(job: str) -> None:
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
 def show_jobs(limit: int) -> None:
     """List the jobs made last, the newest first."""
-    list_jobs(_hub(), limit)
+    sys.exit(list_jobs(_hub(), limit))

@@ -71,10 +71,11 @@ class MemoryBroker(Broker):
             log = self._find(job_id).log
             return log.epoch, log.newest
 
-    def recent(self, limit: int) -> list[Entry]:
+    def recent(self, limit: int) -> list[tuple[str | None, Entry]]:
         with self.lock:
             self._sweep()
-            return [job.log.newest for job in islice(reversed(self._jobs.values()), limit)]
+            newest = islice(reversed(self._jobs.values()), limit)
+            return [(job.owner, job.log.newest) for job in newest]
 
     def load(self, job_id: str, loaded: Callable[[bool | None], None]) -> None:
         with self.lock:

@@ -208,7 +208,9 @@ function does.expire(step, write)
 end
 
 function does.rebase(step, write)
-  if job.epoch ~= write.epoch or job.seq >= write.seq or (job.ended and not write.terminal) then
+  if job.epoch ~= write.epoch or job.seq >= write.seq or (job.ended and not write.terminal)
+    or (not job.ended and job.attempt == 0)
+  then
     step.said = 'no'
   else
     job.epoch, job.seq = write.spare, write.seq

@@ -126,16 +126,19 @@ class JobsContract:
     ) -> None:
         assert another.recent(9) == []
         for job_id in ("a", "b", "c"):
-            broker.create(job_id, None, event_of(job_id))
+            broker.create(job_id, f"owner of {job_id}", event_of(job_id))
         last = event_of("b", 100, "completed")
         append(broker, "b", last, None)
         listed = another.recent(2)
-        assert [entry.seq for entry in listed] == [0, 1]
-        assert listed[1].data == last.data
+        assert [(owner, entry.seq) for owner, entry in listed] == [
+            ("owner of c", 0),
+            ("owner of b", 1),
+        ]
+        assert listed[1][1].data == last.data
         broker.create("b", None, again := event_of("b"))
         listed = another.recent(9)
-        assert len(listed) == 3
-        assert listed[0].data == again.data
+        assert [owner for owner, _ in listed] == [None, "owner of c", "owner of a"]
+        assert listed[0][1].data == again.data
 
     @pytest.mark.parametrize("status", ["completed", "failed", "cancelled", "lost"])
     def test_an_ended_job_accepts_nothing_and_can_be_read(

@@ -1,5 +1,6 @@
 """``manage.py sseprog_jobs``."""
 
+import sys
 from argparse import ArgumentParser
 from typing import Any
 
@@ -24,4 +25,5 @@ class Command(BaseCommand):
         """Print a line for each."""
         if limit < 1:
             raise CommandError("--limit is 1 at least")
-        list_jobs(hub, limit)
+        if code := list_jobs(hub, limit):
+            sys.exit(code)
