@@ -83,7 +83,7 @@ class Broker(ABC):
 
     @abstractmethod
     def recent(self, limit: int) -> list[tuple[str | None, Entry]]:
-        """Return the ``limit`` jobs made last, the newest first: each one's owner and newest event."""
+        """Return the owners and newest events of the ``limit`` jobs made last, newest first."""
 
     @abstractmethod
     def load(self, job_id: str, loaded: Callable[[bool | None], None]) -> None:

@@ -89,6 +89,7 @@ def test_all_is_sorted_and_names_nothing_twice() -> None:
 
 def test_the_public_names_are_those_of_the_design() -> None:
     assert sseprog.__all__ == [
+        "BrokerUnavailable",
         "Hub",
         "Job",
         "JobCancelled",
