@@ -10,6 +10,7 @@ from sseprog._event import HEARTBEAT, HEARTBEAT_EVENT, Cursor, Event
 from sseprog._log import JobLog
 from sseprog._settings import Settings
 from sseprog._subscription import Subscription
+from sseprog.store import Line
 
 from .event_stream import events, parsed
 
@@ -201,4 +202,41 @@ def test_a_stream_that_is_drained_before_its_first_byte_still_has_its_status() -
     subscription = Subscription(log_of(0), PLAIN, now=0)
     subscription.drain(0)
     assert told(subscription) == [("status", 0, None)]
+    assert subscription.ended
+
+
+def test_a_log_that_begins_anew_gives_a_new_status_under_its_new_epoch() -> None:
+    log = log_of(5)
+    subscription = Subscription(log, PLAIN, now=0)
+    told(subscription)
+    state = event().data
+    log.restart("f", 9, [Line("s", state), Line("p", state)])
+    assert subscription.behind
+    chunk = subscription.take(1)
+    assert chunk.startswith(b"id: f-9\nevent: status\n")
+    assert told(subscription) == []
+    log.append(event(status="completed"))
+    assert told(subscription) == [("complete", 10, None)]
+    assert subscription.ended
+
+
+def test_a_log_that_has_both_begun_anew_and_ended_is_told_to_its_end() -> None:
+    log = log_of(5)
+    subscription = Subscription(log, PLAIN, now=0)
+    told(subscription)
+    state = event().data
+    log.restart("f", 3, [Line("s", state), Line("e", event(status="lost").data)])
+    assert told(subscription) == [("status", 2, False), ("error", 3, None)]
+    assert subscription.ended
+
+
+def test_a_log_that_is_cut_ends_its_streams_which_come_back() -> None:
+    log = log_of(5)
+    subscription = Subscription(log, PLAIN, now=0)
+    told(subscription)
+    log.append(event())
+    log.cut = True
+    chunk = subscription.take(1)
+    assert b"id: e-6\n" in chunk
+    assert b"\nretry: " in chunk
     assert subscription.ended
