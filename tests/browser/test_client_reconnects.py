@@ -120,6 +120,20 @@ def test_the_delays_double_up_to_half_a_minute(track: Track, server: MoodyServer
     assert delays[:8] == [1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000]
 
 
+def test_the_delays_do_not_grow_where_the_server_says_when_to_come_back(
+    track: Track, server: MoodyServer
+) -> None:
+    server.moods["stream"] += [reply(503)]
+    server.moods["snapshot"] += [reply(503, Retry_After="2")] * 6
+    server.pages["/page.js"] += "window.now = 0; performance.now = () => now;"
+    page = track(random=1)
+    for attempt in range(1, 7):
+        until(page, f"links.at(-1).attempt === {attempt}")
+        page.evaluate("now += links.at(-1).delay + 1")
+    delays = page.evaluate("links.filter((link) => link.delay).map((link) => link.delay)")
+    assert delays[:6] == [1000, 4000, 4000, 4000, 4000, 4000]
+
+
 def test_the_delays_are_drawn_from_the_whole_range(track: Track, server: MoodyServer) -> None:
     server.moods["stream"] += [reply(502)]
     delays = set()
