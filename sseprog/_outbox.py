@@ -22,7 +22,7 @@ that has lost it: after that the job's page is closed, or has seen it."""
 class Holding:
     """A job as the process that reports on it knows it."""
 
-    __slots__ = ("begun", "ended_at", "epoch", "job_id", "newest", "number", "owner",
+    __slots__ = ("begun", "ended_at", "epoch", "epochs", "job_id", "newest", "number", "owner",
                  "owner_known", "refused", "seen", "spare", "stage", "stop", "token", "unsent",
                  "writer")  # fmt: skip
 
@@ -42,6 +42,7 @@ class Holding:
         self.owner: str | None = None
         self.owner_known = False
         self.epoch = ""
+        self.epochs: set[str] = set()  # all that the job has been in
         self.spare = secrets.token_hex(4)  # the epoch after that, should the store lose events
         self.seen = -1  # the number of the newest event that the store is known to have
         self.number = 0  # of the newest report, whether the store has it or not

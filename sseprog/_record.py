@@ -64,8 +64,6 @@ def decide(record: Record | None, write: Write, now: float, settings: Settings) 
         return _create(record, write, now, settings)
     if record is None:
         return Step(None, Answer("unknown"))
-    if isinstance(write, (Append, Renew)) and write.token and _went_back(record, write.epoch):
-        return Step(record, Answer("unknown"))
     new = replace(record)
     match write:
         case Begin():
@@ -88,15 +86,10 @@ def decide(record: Record | None, write: Write, now: float, settings: Settings) 
                 return _refuse(record, "no")
             if new.ended and not write.line.terminal:
                 return _refuse(record, "no")
-            if not new.ended and not new.attempt:  # its holder knows the epoch, and takes hold
+            if not new.ended and not new.attempt:  # its holder knows it by its epoch
                 return _refuse(record, "no")
             new.epoch, new.seq = write.spare, write.seen
             return _add(new, write.line, now, settings, restarts=True)
-
-
-def _went_back(record: Record, epoch: str) -> bool:
-    """Tell whether the store has lost that a job of this epoch was begun."""
-    return record.epoch == epoch and not record.attempt and not record.ended
 
 
 def _create(record: Record | None, write: Create, now: float, settings: Settings) -> Step:

@@ -243,9 +243,7 @@ class Writer:
         for holding in self._holdings.values():
             if holding.live and holding.begun:
                 self._outbox.add(
-                    Sending(
-                        Renew(holding.job_id, holding.token or "", holding.epoch), holding=holding
-                    )
+                    Sending(Renew(holding.job_id, holding.token or ""), holding=holding)
                 )
         known = min(KNOWN_AFTER_END, self._settings.ttl or math.inf)
         for job_id, holding in list(self._ended.items()):
@@ -353,9 +351,7 @@ class Writer:
         live = [holding for holding in self._holdings.values() if holding.live]
         for holding in live:
             if holding.begun and holding.token is not None:
-                self._outbox.add(
-                    Sending(Renew(holding.job_id, holding.token, holding.epoch), holding=holding)
-                )
+                self._outbox.add(Sending(Renew(holding.job_id, holding.token), holding=holding))
         self._renew_at = time.monotonic() + self._lease / _RENEWALS if live else math.inf
 
     def _write_of(self, sending: Sending) -> Write:
@@ -395,6 +391,9 @@ class Writer:
             else:
                 lost.append(sending)
             return calls
+        if answer.said == "taken" and not answer.attempt and answer.epoch in holding.epochs:
+            lost.append(sending)  # the store has gone back to before it was begun
+            return calls
         if answer.said in {"ended", "taken"}:
             if sending.line is not None:
                 self._done(holding, sending)
@@ -409,6 +408,7 @@ class Writer:
             if answer.epoch != holding.epoch:
                 holding.spare = secrets.token_hex(4)
             holding.epoch, holding.seen = answer.epoch, answer.seq
+            holding.epochs.add(answer.epoch)
         if sending.line is not None:
             self._done(holding, sending)
         elif holding.live and holding.newest is not None and (rolled_back or answer.stalled):
@@ -468,6 +468,7 @@ class Writer:
                 text = "job %s was lost by %s, and is told anew"
                 calls.append(partial(logger.warning, text, holding.job_id, self._store.name))
                 holding.epoch, holding.seen = secrets.token_hex(4), 0
+                holding.epochs.add(holding.epoch)
                 first = waiting_line(holding.job_id)
                 if holding.newest is not None and not holding.newest.terminal:
                     first = Line("s", holding.newest.data)

@@ -85,8 +85,7 @@ class Append(msgspec.Struct, frozen=True):
     ``writer`` and ``number`` tell a repetition: it is not added again. ``seen`` is the number up
     to which ``epoch`` is known to have gone, where it is not ``""``: a log that is shorter, or of
     another epoch, has lost events, and goes on under the epoch ``spare``. ``release``: hold the
-    job no longer. ``unknown`` is also said of a job of that epoch that was never begun, though
-    there is a ``token``: the store has gone back to before that.
+    job no longer.
     """
 
     job_id: str
@@ -101,11 +100,10 @@ class Append(msgspec.Struct, frozen=True):
 
 
 class Renew(msgspec.Struct, frozen=True):
-    """Renew a lease. ``ok``, ``unknown``, ``ended``, or ``taken``; ``epoch`` as of `Append`."""
+    """Renew a lease. ``ok``, ``unknown``, ``ended``, or ``taken``."""
 
     job_id: str
     token: str
-    epoch: str = ""
 
 
 class Cancel(msgspec.Struct, frozen=True):

@@ -306,10 +306,7 @@ for at = 8, #ARGV, 12 do
     resume = ARGV[at + 11] == '1',
   }
   local step = {}
-  -- The store may have gone back to before the job was begun.
-  local back = job and (what == 'append' or what == 'renew') and write.token ~= ''
-    and job.epoch == write.epoch and job.attempt == 0 and not job.ended
-  if (job and not back) or what == 'create' then
+  if job or what == 'create' then
     does[what](step, write)
     carry_out(step)
     answers[#answers + 1] = {

@@ -181,7 +181,7 @@ def _values(write: Write) -> tuple[Any, ...]:
             writer, number, seq = write.writer, str(write.number), str(write.seen)
             epoch, spare = write.epoch, write.spare
         case Renew():
-            what, token, epoch = "renew", write.token, write.epoch
+            what, token = "renew", write.token
         case Cancel():
             what = "cancel"
         case Expire():

@@ -246,7 +246,7 @@ def _any_write(chance: random.Random, records: dict[str, Record | None]) -> Writ
             resume = chance.random() < 0.5
             return Begin(job_id, token or "t1", spare, resume, line)
         case 4:
-            return Renew(job_id, token or "t2", epoch)
+            return Renew(job_id, token or "t2")
         case 5:
             return Cancel(job_id, Line("e", b'{"n":-1}'))
         case 6:
