@@ -208,19 +208,20 @@ class SQLiteStore(Store):
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+                self._writing.close()  # which rolls back, and makes what has got lost anew
                 raise
 
     @contextmanager
     def _snapshot(self) -> Iterator[sqlite3.Connection]:
         with _unavailable(), self._reading.lock:
             connection = self._reading.use()
-            connection.execute("BEGIN")
             try:
+                connection.execute("BEGIN")
                 yield connection
-            finally:
                 connection.execute("COMMIT")
+            except BaseException:
+                self._reading.close()
+                raise
 
 
 class SQLiteBroker(SharedBroker):

@@ -305,6 +305,33 @@ def test_a_url_that_names_no_file_is_refused(url: str, says: str) -> None:
         Hub(url)
 
 
+@pytest.mark.parametrize("lost", ["the file", "a table"])
+def test_what_was_deleted_is_made_anew_and_jobs_that_run_are_told_again(
+    hubs: Callable[..., Hub], url: str, lost: str
+) -> None:
+    works, serves = hubs(throttle=0), hubs()
+    file = Path(url.removeprefix("sqlite:///"))
+    with works.job("j") as job:
+        job.update(10, stage="before")
+        stream = serves.stream("j")
+        frames = next(stream)
+        if lost == "the file":
+            for part in file.parent.glob(f"{file.name}*"):
+                part.unlink()
+        else:
+            connection = sqlite3.connect(file)
+            connection.execute("DROP TABLE sseprog_jobs")
+            connection.close()
+        job.update(50, stage="after")
+    for _ in range(100):  # it may have been cut, as a page is that comes back then
+        frames += b"".join(stream)
+        if b"event: complete" in frames:
+            break
+        stream = serves.stream("j")
+    assert serves.snapshot("j").status == "completed"
+    assert [name for name, _ in events(frames)].count("complete") == 1
+
+
 def test_a_file_that_is_no_database_is_named_in_the_log_and_harms_no_job(
     url: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -101,9 +101,10 @@ class File:
         )
         try:
             (there,) = connection.execute(
-                "SELECT count(*) FROM sqlite_master WHERE name = 'sseprog_asked'"
+                "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN "
+                "('sseprog_jobs', 'sseprog_events', 'sseprog_asked')"
             ).fetchone()
-            if not there:
+            if there < 3:
                 self._make(connection)
             connection.execute("PRAGMA synchronous = NORMAL")
         except BaseException:
