@@ -4,6 +4,7 @@ import logging
 import math
 import random
 import time
+from collections.abc import Callable
 
 from .errors import BrokerUnavailable
 from .store import Store
@@ -14,19 +15,28 @@ logger = logging.getLogger("sseprog")
 
 
 class Away:
-    """The pauses of a thread whose store can't be reached, and what its log says of that."""
+    """The pauses of a thread whose store can't be reached, and what its log says of that.
 
-    def __init__(self, store: Store, what: str) -> None:
+    ``concerns`` tells whether anybody is to be told: one warning for each cause is enough.
+    """
+
+    def __init__(self, store: Store, what: str, concerns: Callable[[], bool]) -> None:
         self._store = store
         self._what = what
+        self._concerns = concerns
+        self._level = logging.WARNING
         self._tries = 0
         self.since = math.inf
+        self.cause = ""
 
     def pause(self, error: BrokerUnavailable) -> float:
         """Note a failure; return the seconds to wait: jittered, and a second at most."""
+        name = self._store.name
+        self.cause = str(error).removeprefix(f"{name}: ")
         if self.since == math.inf:
             self.since = time.monotonic()
-            logger.warning("%s can't be reached; %s: %s", self._store.name, self._what, error)
+            self._level = logging.WARNING if self._concerns() else logging.DEBUG
+            logger.log(self._level, "%s can't be used; %s: %s", name, self._what, self.cause)
         self._tries += 1
         return random.uniform(0.5, 1.0) * min(1.0, 0.05 * 2.0**self._tries)  # noqa: S311
 
@@ -35,6 +45,6 @@ class Away:
         if self.since == math.inf:
             return 0.0
         seconds = time.monotonic() - self.since
-        logger.warning("%s is back after %.1f s", self._store.name, seconds)
-        self.since, self._tries = math.inf, 0
+        logger.log(self._level, "%s is back after %.1f s", self._store.name, seconds)
+        self.since, self._tries, self.cause = math.inf, 0, ""
         return seconds

@@ -29,6 +29,10 @@ logger = logging.getLogger("sseprog")
 LINGER: Final = 10.0
 """Seconds that a job is kept up to date after its last use: whoever polls finds it here."""
 
+SURE: Final = 2.0
+"""Seconds that a store has to be there before a job is said to be lost: holders that were waiting
+for it try at least once a second."""
+
 GRACE: Final = 2.0
 """Seconds without news from the store after which streams are ended, since what they show may be
 out of date: their clients come back, and say meanwhile that they do."""
@@ -84,16 +88,25 @@ class Mirrors:
         self._loading: dict[str, list[Callable[[bool | None], None]]] = {}
         self._expiring: set[str] = set()
         self._expires_at = -math.inf
+        self._unsure: dict[str, float] = {}  # jobs that seem lost, and when to look again
         self._heard: set[str] = set()  # what the store said it hears, and was told since that it is
         self._changed = threading.Condition(threading.Lock())  # of what follows; innermost
         self._to_read: dict[str, None] = {}
         self._asked: list[tuple[int, Callable[[list[View] | None], None]]] = []
-        self._listening = Away(store, "streams are ended if it lasts")
-        self._reading = Away(store, "jobs are read when it is back")
+        self._listening = Away(store, "streams are ended if it lasts", self._is_used)
+        self._reading = Away(store, "jobs are read when it is back", lambda: False)
         self._threads: dict[str, threading.Thread] = {}
         self._closed = False
 
     # Any thread
+
+    @property
+    def cause(self) -> str:
+        """Why jobs can't be read, if that is known."""
+        return self._reading.cause or self._listening.cause
+
+    def _is_used(self) -> bool:
+        return bool(self._jobs or self._loading)
 
     @property
     def is_away(self) -> bool:
@@ -417,6 +430,9 @@ class Mirrors:
         status: Status = "lost" if view.lease <= -self._lease else "stalled"
         if view.job_id in self._expiring or (status == "stalled" and view.stalled):
             return None
+        if status == "lost" and not self._could_be_renewed(self._lease):
+            self._unsure.setdefault(view.job_id, time.monotonic() + min(SURE, self._lease))
+            return self._writer.probe
         data = view.lines[-1].data if view.lines else self._jobs[view.job_id].log.newest.data
         self._expiring.add(view.job_id)
 
@@ -429,6 +445,14 @@ class Mirrors:
             self._submitting(Expire(view.job_id, view.epoch, view.seq, line))()
 
         return expire
+
+    def _could_be_renewed(self, lease: float) -> bool:
+        """Tell whether the store was there for long enough, and not long ago, to renew a lease.
+
+        A process that is new, or has been idle, doesn't know how long the store was away: holders
+        that could not renew do so within a second or two of its return.
+        """
+        return self._writer.could_write(min(SURE, lease), 1.5 * lease)
 
     def _submitting(self, write: Expire | Rebase) -> _Call:
         """Return what submits a write, after which the job is read again."""
@@ -486,6 +510,10 @@ class Mirrors:
                     unused.append(job_id)
             for job_id in unused:
                 del self._jobs[job_id]
+            sure = [job_id for job_id, at in self._unsure.items() if now >= at]
+            for job_id in sure:
+                del self._unsure[job_id]
+            due += sure
         if unused:
             self.bell.ring()
         if due:

@@ -5,7 +5,7 @@ import math
 import secrets
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -28,6 +28,14 @@ BATCH: Final = 256
 
 _SWEEP: Final = 60.0  # seconds
 _KNOWN_ENDS: Final = 1_000
+_PROBE: Final = Renew("~", "")  # of a job that there isn't
+
+_LISTENS: Final = 0.5
+"""Seconds after which this process surely listens whether a job that it has begun is cancelled; it
+asks once then, for what was said before."""
+
+_APART: Final = 0.1  # seconds between the writes whose times are remembered
+
 _RENEWALS: Final = 3
 """Renewals within a lease: one may be lost, and one be late."""
 
@@ -45,13 +53,16 @@ class Writer:
         self._lease = settings.lease or None
         self._changed = threading.Condition(threading.Lock())
         self._outbox = Outbox(settings.retention)
-        self._away = Away(store, "reports wait, and are merged")
+        self._away = Away(store, "reports wait, and are merged", lambda: True)
+        self._waited = False  # in vain, for a store that has been away since
         self._holdings: dict[str, Holding] = {}
         self._ended: OrderedDict[str, Holding] = OrderedDict()
         self._unheld: dict[str, Holding] = {}
         # Of this process's own mirrors; as of `Listener`.
         self.news: Callable[[str, str, int, Line], None] = lambda *_: None
         self.changed: Callable[[str], None] = lambda _: None
+        self._young: deque[tuple[float, Holding]] = deque()
+        self._written_at: deque[float] = deque(maxlen=16)
         self.trusts_leases_at = -math.inf  # when an overdue lease means something again
         self._renew_at = math.inf
         self._sweep_at = 0.0
@@ -62,6 +73,11 @@ class Writer:
         self._hurry = threading.Event()  # cuts a pause short
 
     # Any thread
+
+    @property
+    def cause(self) -> str:
+        """Why the store can't be written to, if that is known."""
+        return self._away.cause
 
     @property
     def is_away(self) -> bool:
@@ -105,6 +121,7 @@ class Writer:
             self._holdings[write.job_id] = holding
             self._ended.pop(write.job_id, None)
             self._outbox.add(Sending(write, holding=holding, reply=reply))
+            self._young.append((time.monotonic() + _LISTENS, holding))
             if self._lease is not None and self._renew_at == math.inf:
                 self._renew_at = time.monotonic() + self._lease / _RENEWALS
         self._wake()
@@ -143,6 +160,7 @@ class Writer:
             while any(of and of.unsent and not of.refused for of in waiting):
                 left = deadline - time.monotonic()
                 if left <= 0 or self._closed:
+                    self._waited = self._away.since < math.inf
                     return False
                 self._changed.wait(left)
         return True
@@ -159,6 +177,18 @@ class Writer:
         if holding is not None and holding.live and holding.stop is not None:
             holding.stop("cancelled")
 
+    def could_write(self, least: float, most: float) -> bool:
+        """Tell whether the store was written to some seconds ago, and hasn't failed since."""
+        now = time.monotonic()
+        return any(least <= now - at <= most for at in self._written_at)
+
+    def probe(self) -> None:
+        """Find out whether the store can be written to, if nothing else will."""
+        with self._changed:
+            if not self._outbox:
+                self._outbox.add(Sending(_PROBE))
+        self._wake()
+
     def note_back(self, seconds: float) -> None:
         """Note that the store was away: for so long, maybe, that leases could not be renewed."""
         if self._lease is not None and seconds > self._lease / _RENEWALS:
@@ -174,8 +204,10 @@ class Writer:
 
     def close(self, timeout: float) -> None:
         """Write what waits, in ``timeout`` seconds at most, and let the thread end."""
-        deadline = time.monotonic() + timeout
         with self._changed:
+            if self._waited and self._away.since < math.inf:
+                timeout = min(timeout, 1.0)  # the time for it was spent before
+            deadline = time.monotonic() + timeout
             while (waiting := len(self._outbox) + len(self._sending)) and self._is_running():
                 left = deadline - time.monotonic()
                 if left <= 0:
@@ -186,9 +218,11 @@ class Writer:
         self._hurry.set()
         if waiting:
             logger.error(
-                "%s could not be reached: %d reports are lost, and jobs that they end seem lost",
+                "%s can't be used; what was reported last is lost, and jobs that have ended seem "
+                "lost (%d on the way): %s",
                 self._store.name,
                 waiting,
+                self._away.cause or "it is slow",
             )
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
@@ -261,6 +295,8 @@ class Writer:
             with self._changed:
                 while not (self._closed or self._outbox):
                     due = min(self._renew_at, self._sweep_at)
+                    if self._young:
+                        due = min(due, self._young[0][0])
                     wait = due - time.monotonic()
                     if wait <= 0:
                         break
@@ -298,15 +334,18 @@ class Writer:
             stale = [each for each in self._sending if isinstance(each.write, Expire)]
             self._outbox.put_back([each for each in self._sending if each not in stale])
             self._sending = []
+            self._written_at.clear()
             self._outbox.is_away = True
             if not self._outbox:  # by what else would anybody see that it is back?
-                self._outbox.add(Sending(Renew("~", "")))
+                self._outbox.add(Sending(_PROBE))
         for each in stale:
             if each.answered is not None:
                 each.answered(Answer("no"))
         self._hurry.wait(pause)
 
     def _settle(self, answers: list[Answer]) -> None:
+        if answers:
+            self._note_written()
         self._tell_own(answers)
         seconds = self._away.over() if answers else 0.0
         calls: list[Callable[[], None]] = []
@@ -318,6 +357,7 @@ class Writer:
             if lost:
                 calls += self._restore(lost)
             if seconds:
+                self._waited = False
                 self.note_back(seconds)
                 self._outbox.is_away = False
                 self._reassert()
@@ -327,6 +367,12 @@ class Writer:
                 call()
             except Exception:  # this thread is everybody's
                 logger.exception("%s: what was told of an answer failed", self._store.name)
+
+    def _note_written(self) -> None:
+        # A few moments are enough, and all of a busy second would crowd out those before.
+        now, before = time.monotonic(), self._written_at
+        if not before or now - before[-1] > _APART:
+            before.append(now)
 
     def _tell_own(self, answers: list[Answer]) -> None:
         """Let this process see what it has written, before who waits for that goes on."""
@@ -343,6 +389,11 @@ class Writer:
                 self.news(sending.job_id, answer.epoch, answer.seq, line)
 
     def _plan_renewals(self) -> None:
+        now = time.monotonic()
+        while self._young and self._young[0][0] <= now:
+            _, holding = self._young.popleft()
+            if holding.live and holding.begun and holding.token and not self._outbox.is_away:
+                self._outbox.add(Sending(Renew(holding.job_id, holding.token), holding=holding))
         if self._lease is None or time.monotonic() < self._renew_at:
             return
         if self._outbox.is_away:  # all leases are renewed when it is back

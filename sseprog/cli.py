@@ -59,7 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     watching = commands.add_parser(
         "watch",
         help="follow a job in the terminal",
-        description="Follow a job until it ends. The exit code is 0 if it completed, else 1.",
+        description="Follow a job until it ends. The exit code is 0 if it "
+        "completed, 1 if it ended otherwise, 2 if there is nothing to watch.",
     )
     watching.add_argument("url", metavar="URL", help="of its stream: http://.../jobs/JOB_ID/stream")
     demo = commands.add_parser(

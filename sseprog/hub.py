@@ -230,7 +230,7 @@ class Hub:
         finally:
             timeout.cancel()
         if there is None:
-            raise BrokerUnavailable("the broker does not answer in time")
+            raise BrokerUnavailable("the broker does not answer in time; its log says why")
         return there
 
     def jobs(self, limit: int = 100) -> list[Progress]:
@@ -471,7 +471,7 @@ class Hub:
             raise TypeError(f"broker is a URL such as 'memory://', or a Broker, not {url!r}")
         scheme, colon, _ = url.partition(":")
         if not colon:
-            raise ValueError(f"broker {url!r} is not a URL such as 'memory://'")
+            raise ValueError(f"broker {url!r} is not a URL such as 'redis://localhost'")
         return self.plugins.broker(scheme)(url, self.settings)
 
 

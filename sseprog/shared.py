@@ -237,7 +237,8 @@ class SharedBroker(Broker):
         return None
 
     def _unavailable(self) -> BrokerUnavailable:
-        return BrokerUnavailable(f"{self._store.name} does not answer in time")
+        cause = self._mirrors.cause or self._writer.cause or "it does not answer in time"
+        return BrokerUnavailable(f"{self._store.name} can't be used: {cause}")
 
 
 def _end(writer: Writer, mirrors: Mirrors, store: Store, seconds: float) -> None:

@@ -52,7 +52,7 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **_: Any) -> Found:
     try:
         adapter()
     except ImproperlyConfigured as error:  # the broker is all that is left
-        hint = 'Write SSEPROG = {"BROKER": "memory://"}, or install what the broker needs'
+        hint = 'Correct the URL in SSEPROG = {"BROKER": ...}, or install what the broker needs'
         return [Error(str(error), hint=hint, id="sseprog.E004")]
     return []
 

@@ -365,8 +365,8 @@ def test_the_command_answers_what_it_can_without_its_extra(
     ("url", "kind", "words"),
     [
         ("nope://localhost", ValueError, "unknown broker scheme 'nope'; known are memory"),
-        ("", ValueError, "broker '' is not a URL such as 'memory://'"),
-        ("memory", ValueError, "broker 'memory' is not a URL such as 'memory://'"),
+        ("", ValueError, "broker '' is not a URL such as 'redis://localhost'"),
+        ("memory", ValueError, "broker 'memory' is not a URL such as 'redis://localhost'"),
         ("://", ValueError, "unknown broker scheme ''"),
         ("memory://localhost", ValueError, "takes nothing after memory://"),
         (5, TypeError, "broker is a URL such as 'memory://', or a Broker, not 5"),

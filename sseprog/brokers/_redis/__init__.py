@@ -6,5 +6,5 @@ try:
     import redis as _redis  # noqa: F401 - all modules of this package need it
 except ModuleNotFoundError as error:
     raise MissingExtra(
-        'Redis and Valkey brokers need their extra: pip install "sseprog[redis]"'
+        'A broker in Redis or Valkey needs redis-py: pip install "sseprog[redis]"'
     ) from error

@@ -78,8 +78,9 @@ class Address:
         base, _, mode = scheme.lower().partition("+")
         if not mark or base not in _SCHEMES or mode not in _PORTS or (base == "unix" and mode):
             raise ValueError(
-                f"broker {scheme!r}: known are redis://, rediss:// (TLS), unix://, valkey:// and "
-                "valkeys://, and with several servers redis+cluster:// and redis+sentinel://"
+                f"broker {scheme.rpartition('@')[2]!r}: known are redis://, rediss:// (TLS), "
+                "unix://, valkey:// and valkeys://, and with several servers redis+cluster:// and "
+                "redis+sentinel://"
             )
         parts = urlsplit(url)
         rest = f"{parts.path}?{parts.query}#{parts.fragment}"
