@@ -33,6 +33,11 @@ SURE: Final = 2.0
 """Seconds that a store has to be there before a job is said to be lost: holders that were waiting
 for it try at least once a second."""
 
+DOUBT: Final = 3.0
+"""Seconds after the store was away during which a job that it doesn't have is waited for."""
+
+_AGAIN: Final = 0.2  # seconds until such a job is looked for again
+
 GRACE: Final = 2.0
 """Seconds without news from the store after which streams are ended, since what they show may be
 out of date: their clients come back, and say meanwhile that they do."""
@@ -88,6 +93,7 @@ class Mirrors:
         self._loading: dict[str, list[Callable[[bool | None], None]]] = {}
         self._expiring: set[str] = set()
         self._expires_at = -math.inf
+        self._back_at = -math.inf  # when the store was read again, or seen to have lost a job
         self._unsure: dict[str, float] = {}  # jobs that seem lost, and when to look again
         self._heard: set[str] = set()  # what the store said it hears, and was told since that it is
         self._changed = threading.Condition(threading.Lock())  # of what follows; innermost
@@ -209,6 +215,7 @@ class Mirrors:
 
     def ready(self, job_ids: Iterable[str]) -> None:
         if seconds := self._listening.over():
+            self._back_at = time.monotonic()
             self._writer.note_back(seconds)
             self._writer.reassert()
         job_ids = list(job_ids)
@@ -353,7 +360,9 @@ class Mirrors:
             return
         calls: list[_Call] = []
         views = self._store.read(wants)
-        self._writer.note_back(self._reading.over())
+        if seconds := self._reading.over():
+            self._back_at = time.monotonic()
+            self._writer.note_back(seconds)
         for want, before, view in zip(wants, mirrors, views, strict=True):
             with self._lock:
                 if self._jobs.get(want.job_id) is not before:  # cut or forgotten meanwhile
@@ -368,14 +377,27 @@ class Mirrors:
     def _miss(self, job_id: str) -> list[_Call]:
         """Note that the store has no such job. It may have lost it, and be told it anew."""
         mirror = self._jobs.get(job_id)
+        if mirror is None and self._doubts(job_id):
+            self._unsure[job_id] = time.monotonic() + _AGAIN
+            return []
         if mirror is None:
             self.bell.ring()
             return [partial(call, False) for call in self._loading.pop(job_id, [])]
         now = time.monotonic()
-        mirror.missing_since = min(mirror.missing_since, now)
+        if mirror.missing_since == math.inf:
+            mirror.missing_since = self._back_at = now
         if not mirror.log.ended and now - mirror.missing_since < 2 * (self._lease or GRACE):
             return []
         return list(self._cut(job_id))
+
+    def _doubts(self, job_id: str) -> bool:
+        """Tell whether a job that the store doesn't have may yet come, or come again.
+
+        It may be on its way, or have been lost while the store was away, and be told anew by its
+        holder in a moment: to say that there is none would end its pages for good.
+        """
+        back_at = max(self._back_at, self._writer.back_at)
+        return time.monotonic() - back_at < DOUBT or self._writer.expects(job_id)
 
     def _apply(self, want: Want, view: View) -> list[_Call]:
         """Bring a job up to date; return what is to be called without the lock."""

@@ -5,7 +5,7 @@ import math
 import secrets
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -61,6 +61,8 @@ class Writer:
         # Of this process's own mirrors; as of `Listener`.
         self.news: Callable[[str, str, int, Line], None] = lambda *_: None
         self.changed: Callable[[str], None] = lambda _: None
+        self._making: Counter[str] = Counter()
+        self.back_at = -math.inf  # when the store could be written to again, the last time
         self._young: deque[tuple[float, Holding]] = deque()
         self._written_at: deque[float] = deque(maxlen=16)
         self.trusts_leases_at = -math.inf  # when an overdue lease means something again
@@ -95,6 +97,7 @@ class Writer:
         with self._changed:
             if isinstance(write, Create):  # what was before it is no more to be said again
                 self._ended.pop(write.job_id, None)
+                self._making[write.job_id] += 1
             self._outbox.add(Sending(write, reply=reply, answered=answered))
         self._wake()
 
@@ -176,6 +179,14 @@ class Writer:
             holding = self._holdings.get(job_id)
         if holding is not None and holding.live and holding.stop is not None:
             holding.stop("cancelled")
+
+    def expects(self, job_id: str) -> bool:
+        """Tell whether a job is on its way to the store, or is held here: it will be there.
+
+        Takes no lock, since whoever asks holds another one.
+        """
+        holding = self._holdings.get(job_id)
+        return job_id in self._making or (holding is not None and holding.live)
 
     def could_write(self, least: float, most: float) -> bool:
         """Tell whether the store was written to some seconds ago, and hasn't failed since."""
@@ -358,6 +369,7 @@ class Writer:
                 calls += self._restore(lost)
             if seconds:
                 self._waited = False
+                self.back_at = time.monotonic()
                 self.note_back(seconds)
                 self._outbox.is_away = False
                 self._reassert()
@@ -429,6 +441,10 @@ class Writer:
         """Note what became of a write; return what is to be called without the lock."""
         calls: list[Callable[[], None]] = []
         answered, holding = sending.answered, sending.holding
+        if isinstance(sending.write, Create) and sending.job_id in self._making:
+            self._making[sending.job_id] -= 1
+            if not self._making[sending.job_id]:
+                del self._making[sending.job_id]
         awaited = sending.reply is not None and sending.reply.give(answer)
         if answered is not None:
             calls.append(lambda: answered(answer))

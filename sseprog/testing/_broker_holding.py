@@ -112,8 +112,9 @@ class HoldingContract:
         asked_first, asked = Asked(), Asked()
         broker.begin("j", asked_first)
         token = broker.begin("j", asked).token
+        assert not asked.to("cancelled", 1.0)  # until it is past its beginning
         assert another.cancel("j", event_of("j", status="cancelled")) is False
-        assert asked.to("cancelled")
+        assert asked.to("cancelled", 2.0)
         assert "cancelled" not in asked_first.reasons
         assert another.newest("j")[1].seq == 0
         append(broker, "j", event_of("j", status="cancelled"), token)

@@ -67,10 +67,11 @@ class Asked:
             self.reasons.append(reason)
             self._called.notify_all()
 
-    def to(self, reason: str) -> bool:
+    def to(self, reason: str, seconds: float | None = None) -> bool:
         """Wait until it is called with ``reason``."""
         with self._called:
-            return self._called.wait_for(lambda: reason in self.reasons, PATIENCE)
+            seconds = PATIENCE if seconds is None else seconds
+            return self._called.wait_for(lambda: reason in self.reasons, seconds)
 
 
 class Watcher:

@@ -201,6 +201,23 @@ def test_a_job_is_made_and_begun_later_where_the_broker_is_away(
     assert serves.broker.owner(job_id) == "7"
 
 
+def test_a_job_that_is_on_its_way_is_not_said_to_be_unknown(
+    hubs: Callable[..., Hub], url: str
+) -> None:
+    works = hubs(flush_timeout=0.1)
+    works.create("first")
+    with locked(url):
+        job_id = works.create()
+        with pytest.raises(BrokerUnavailable):
+            works.snapshot(job_id)
+        with works.job("begun"), pytest.raises(BrokerUnavailable):
+            works.snapshot("begun")
+    for each in (job_id, "begun"):
+        works.snapshot(each)
+    with pytest.raises(JobNotFound):
+        hubs().snapshot("unknown")
+
+
 def test_a_job_that_was_taken_over_raises_at_the_next_report(hubs: Callable[..., Hub]) -> None:
     one, two = hubs(throttle=0), hubs(throttle=0)
     told = threading.Event()
