@@ -44,7 +44,7 @@ OURS_BUT_LATER = (
     "sseprog_flask",
     "sseprog_django",
 )
-PRIVATE_OR_EXTRA = {"demo", "static"}
+PRIVATE_OR_EXTRA = {"demo", "static", "celery", "dramatiq", "postgresql", "redis", "rq"}
 
 
 def run_python(

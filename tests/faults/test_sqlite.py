@@ -62,7 +62,7 @@ def test_a_full_disk_harms_no_job_and_is_named_in_the_log(
         unlimited = resource.prlimit(pid, resource.RLIMIT_FSIZE, room)
         time.sleep(5)
         resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
-        assert "can't be reached; reports wait" in scene.emitter.log
+        assert "can't be used; reports wait" in scene.emitter.log
         assert "disk" in scene.emitter.log
         scene.go_on()
 
