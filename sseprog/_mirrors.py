@@ -6,17 +6,14 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
-import msgspec
-
 from ._away import Away
-from ._ending import fitting
 from ._listener import Bell
 from ._log import JobLog
 from ._settings import Settings
+from ._silence import silent
 from ._writer import Writer
 from .errors import BrokerUnavailable
 from .progress import Progress, Status
@@ -36,6 +33,10 @@ for it try at least once a second."""
 DOUBT: Final = 3.0
 """Seconds after the store was away during which a job that it doesn't have is waited for."""
 
+_ENDED: Final = 0.25
+"""Seconds for which a job that has ended needn't be read again: an end is final to a page, and the
+id may have been used again. The steps of one request fall within."""
+
 _AGAIN: Final = 0.2  # seconds until such a job is looked for again
 
 GRACE: Final = 2.0
@@ -45,8 +46,6 @@ out of date: their clients come back, and say meanwhile that they do."""
 _READS: Final = 500  # jobs in one read
 _LOOK: Final = 1.0
 """Seconds between looks at what is due; a quarter of a lease if that is less."""
-
-_LOST: Final = "The job was lost: its process has died."
 
 
 _Call = Callable[[], object]
@@ -126,10 +125,20 @@ class Mirrors:
             mirror.used_at = time.monotonic()
         return mirror
 
+    def find_fresh(self, job_id: str) -> Mirror | None:
+        """Return it unless it has ended, and somebody may have made it anew. With the lock."""
+        mirror = self.find(job_id)
+        if mirror is None or not mirror.log.ended or mirror.wakes:
+            return mirror
+        if time.monotonic() - mirror.told_at < _ENDED:
+            return mirror
+        del self._jobs[job_id]
+        return None
+
     def load(self, job_id: str, loaded: Callable[[bool | None], None]) -> None:
         """Have a job kept up to date, and tell when it is; see `Broker.load`."""
         with self._lock:
-            known = self.find(job_id) is not None
+            known = self.find_fresh(job_id) is not None
             if not known:
                 waiting = self._loading.setdefault(job_id, [])
                 waiting.append(loaded)
@@ -460,7 +469,7 @@ class Mirrors:
 
         def expire() -> None:
             try:
-                line = _silent(Progress.from_json(data), status)
+                line = silent(Progress.from_json(data), status)
             except ValueError:
                 logger.exception("job %s: its state can't be read", view.job_id)
                 return
@@ -507,10 +516,7 @@ class Mirrors:
         Also where nobody seems to hold the job: who began it may have died before saying so.
         """
         mirror.told_at = time.monotonic()
-        if mirror.log.ended:  # is it still there, for who asks for it again and again?
-            mirror.due_at = mirror.told_at + LINGER
-            return
-        if self._lease is None:
+        if self._lease is None or mirror.log.ended:
             mirror.due_at = math.inf
             return
         if left is None:
@@ -540,20 +546,3 @@ class Mirrors:
             self.bell.ring()
         if due:
             self._read_soon(due)
-
-
-def _silent(state: Progress, status: Status) -> Line:
-    """Say of a job that its holder is silent, or lost."""
-    if status == "stalled":
-        state = msgspec.structs.replace(state, status=status, eta=None)
-        return Line("p", state.to_json())
-    code = {"code": "lost"}
-    state = msgspec.structs.replace(
-        state,
-        status=status,
-        eta=None,
-        message=_LOST,
-        details=fitting({**state.details, **code}, code),
-        updated_at=datetime.now(UTC),
-    )
-    return Line("e", state.to_json())

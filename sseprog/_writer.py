@@ -15,6 +15,7 @@ from ._away import Away
 from ._event import Event
 from ._outbox import KNOWN_AFTER_END, Holding, Outbox, Reply, Sending
 from ._settings import Settings
+from ._silence import silent
 from .errors import BrokerUnavailable, JobEnded
 from .progress import Progress
 from .store import Answer, Append, Begin, Cancel, Create, Expire, Line, Renew, Store, Write
@@ -68,6 +69,7 @@ class Writer:
         self.trusts_leases_at = -math.inf  # when an overdue lease means something again
         self._renew_at = math.inf
         self._sweep_at = 0.0
+        self._told_at = math.inf  # when the store answered last
         self._sending: list[Sending] = []
         self._inherited: dict[str, Callable[[str], None] | None] = {}
         self._thread: threading.Thread | None = None
@@ -314,6 +316,8 @@ class Writer:
                     self._changed.wait(min(wait, threading.TIMEOUT_MAX))
                 if self._closed:
                     return
+                if time.monotonic() - self._told_at > 2 * (self._lease or math.inf):
+                    self._give_up_all()
                 self._plan_renewals()
                 self._sending = self._outbox.take(BATCH)
                 batch = [self._write_of(sending) for sending in self._sending]
@@ -345,6 +349,7 @@ class Writer:
             stale = [each for each in self._sending if isinstance(each.write, Expire)]
             self._outbox.put_back([each for each in self._sending if each not in stale])
             self._sending = []
+            self._told_at = math.inf  # it was not this process that was silent
             self._written_at.clear()
             self._outbox.is_away = True
             if not self._outbox:  # by what else would anybody see that it is back?
@@ -356,6 +361,7 @@ class Writer:
 
     def _settle(self, answers: list[Answer]) -> None:
         if answers:
+            self._told_at = time.monotonic()
             self._note_written()
         self._tell_own(answers)
         seconds = self._away.over() if answers else 0.0
@@ -399,6 +405,20 @@ class Writer:
                 self.changed(sending.job_id)
             else:
                 self.news(sending.job_id, answer.epoch, answer.seq, line)
+
+    def _give_up_all(self) -> None:
+        """Say of all jobs that they are lost: this process was asleep, for two leases and more.
+
+        Others say so too, of those that they watch; those that nobody watched must not go on.
+        """
+        self._told_at = math.inf
+        lost: list[Sending] = []
+        for holding in self._holdings.values():
+            if holding.live and holding.begun and holding.newest is not None:
+                line = silent(Progress.from_json(holding.newest.data), "lost")
+                expire = Expire(holding.job_id, holding.epoch, holding.seen, line)
+                lost.append(Sending(expire, holding=holding))
+        self._outbox.put_back(lost)
 
     def _plan_renewals(self) -> None:
         now = time.monotonic()
@@ -449,6 +469,10 @@ class Writer:
         if answered is not None:
             calls.append(lambda: answered(answer))
         if holding is None:
+            return calls
+        if isinstance(sending.write, Expire):
+            if answer.said == "ok":
+                calls.append(lambda: self._refuse(holding))
             return calls
         if answer.said == "unknown":
             if awaited:  # who waits is told, and creates it

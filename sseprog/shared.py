@@ -193,7 +193,7 @@ class SharedBroker(Broker):
     def _get(self, job_id: str) -> Mirror:
         """Return a job that is kept up to date; waits for it if it has to be read."""
         with self.lock:
-            mirror = self._mirrors.find(job_id)
+            mirror = self._mirrors.find_fresh(job_id)
         if mirror is not None:
             return mirror
         found: list[bool | None] = []
