@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -295,6 +296,68 @@ def test_coroutines_report_and_read_without_waiting_in_the_loop(
         return b"".join([chunk async for chunk in stream])
 
     assert [name for name, _ in events(asyncio.run(main()))][-1] == "complete"
+
+
+def test_an_id_that_is_used_again_shows_its_new_job_at_once(hubs: Callable[..., Hub]) -> None:
+    works, serves = hubs(), hubs()
+    with works.job("j"):
+        pass
+    assert serves.snapshot("j").status == "completed"
+    assert not threading.Event().wait(0.3)  # so that the end is no news any more
+    for _ in range(20):
+        works.create("j", owner=8)
+        assert (serves.snapshot("j").status, serves.broker.owner("j")) == ("pending", "8")
+        with works.job("j"):
+            pass
+        assert b"event: complete" in b"".join(serves.stream("j"))
+        assert not threading.Event().wait(0.3)
+
+
+def test_jobs_that_nobody_uses_are_let_go(
+    hubs: Callable[..., Hub], monkeypatch: pytest.MonkeyPatch, eventually: Callable[..., None]
+) -> None:
+    monkeypatch.setattr("sseprog._mirrors.LINGER", 0.2)
+    works, serves = hubs(lease=1), hubs(lease=1)
+    with works.job("runs"):
+        for number in range(5):
+            with works.job(f"ends-{number}"):
+                pass
+            assert serves.snapshot(f"ends-{number}").status == "completed"
+        assert serves.snapshot("runs").status == "running"
+        mirrors = serves.broker._mirrors
+        eventually(lambda: not mirrors._jobs)
+        assert serves.snapshot("runs").status == "running"
+
+
+def test_a_process_that_was_asleep_for_two_leases_gives_up_jobs_that_nobody_watched(
+    hubs: Callable[..., Hub], url: str
+) -> None:
+    program = """
+import sys, time
+from sseprog import Hub, JobEnded
+hub = Hub(sys.argv[1], throttle=0, lease=0.5)
+with hub.job("j") as job:
+    print("begun", flush=True)
+    while True:
+        time.sleep(0.05)
+        job.update(50)
+"""
+    emitter = subprocess.Popen(
+        [sys.executable, "-c", program, url], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        assert emitter.stdout is not None
+        assert emitter.stdout.readline() == b"begun\n"
+        assert not threading.Event().wait(0.5)
+        emitter.send_signal(signal.SIGSTOP)
+        assert not threading.Event().wait(2.0)
+        emitter.send_signal(signal.SIGCONT)
+        _, stderr = emitter.communicate(timeout=20)
+    finally:
+        emitter.kill()
+        emitter.wait()
+    assert b"JobEnded" in stderr
+    assert hubs().snapshot("j").status == "lost"
 
 
 def test_threads_and_connections_end_with_the_hub(url: str) -> None:
