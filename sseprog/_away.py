@@ -5,11 +5,15 @@ import math
 import random
 import time
 from collections.abc import Callable
+from typing import Final
 
 from .errors import BrokerUnavailable
 from .store import Store
 
 __all__ = ["Away"]
+
+_TRIED: Final = 10.0
+"""Seconds within which who needs the store has tried again: a pause, and a try's own time-out."""
 
 logger = logging.getLogger("sseprog")
 
@@ -26,6 +30,7 @@ class Away:
         self._concerns = concerns
         self._level = logging.WARNING
         self._tries = 0
+        self._failed_at = -math.inf
         self.since = math.inf
         self.cause = ""
 
@@ -38,13 +43,18 @@ class Away:
             self._level = logging.WARNING if self._concerns() else logging.DEBUG
             logger.log(self._level, "%s can't be used; %s: %s", name, self._what, self.cause)
         self._tries += 1
+        self._failed_at = time.monotonic()
         return random.uniform(0.5, 1.0) * min(1.0, 0.05 * 2.0**self._tries)  # noqa: S311
 
     def over(self) -> float:
-        """Note a success; return for how many seconds there was none, 0.0 if that is not news."""
+        """Note a success; return for how many seconds there was none, 0.0 if that is not news.
+
+        Where nobody has tried for long, it may have been back for long: then that is hardly any.
+        """
         if self.since == math.inf:
             return 0.0
-        seconds = time.monotonic() - self.since
+        now = time.monotonic()
+        seconds = now - self.since if now - self._failed_at < _TRIED else 0.001
         logger.log(self._level, "%s is back after %.1f s", self._store.name, seconds)
         self.since, self._tries, self.cause = math.inf, 0, ""
         return seconds

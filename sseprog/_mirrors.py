@@ -44,9 +44,9 @@ GRACE: Final = 2.0
 out of date: their clients come back, and say meanwhile that they do."""
 
 _READS: Final = 500  # jobs in one read
+
 _LOOK: Final = 1.0
 """Seconds between looks at what is due; a quarter of a lease if that is less."""
-
 
 _Call = Callable[[], object]
 
@@ -472,6 +472,8 @@ class Mirrors:
                 line = silent(Progress.from_json(data), status)
             except ValueError:
                 logger.exception("job %s: its state can't be read", view.job_id)
+                with self._lock:
+                    self._expiring.discard(view.job_id)
                 return
             self._submitting(Expire(view.job_id, view.epoch, view.seq, line))()
 
