@@ -12,7 +12,7 @@ from celery.exceptions import Ignore, SoftTimeLimitExceeded
 
 from ._ending import FAILED
 from ._meta import report
-from ._queues import TIMED_OUT, Run, current_run, goes_on
+from ._queues import Run, current_run, goes_on, timed_out
 from .errors import JobCancelled, JobEnded, JobFailed
 from .hub import Hub
 
@@ -53,7 +53,7 @@ def error_of(attempt: Attempt, state: str | None, result: object) -> BaseExcepti
     if state not in {states.FAILURE, states.REJECTED}:
         return None
     if isinstance(result, SoftTimeLimitExceeded):
-        return JobFailed(TIMED_OUT.message or "", code="time_limit")
+        return timed_out()
     return result if isinstance(result, BaseException) else RuntimeError(repr(result))
 
 

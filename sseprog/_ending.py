@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from .errors import JobCancelled, JobFailed
 from .progress import Progress, Status, check_details, clean_text
 
-__all__ = ["INTERRUPTED", "Ending", "ending_by", "fitting", "state_of"]
+__all__ = ["INTERRUPTED", "LOST", "Ending", "ended_state", "ending_by", "fitting"]
 
 logger = logging.getLogger("sseprog")
 
@@ -30,6 +32,7 @@ CANCELLED: Final = Ending("cancelled", "The job was cancelled.", {"code": "cance
 INTERRUPTED: Final = Ending(
     "failed", "The job was interrupted: its process was stopped.", {"code": "interrupted"}
 )
+LOST: Final = Ending("lost", "The job was lost: its process has died.", {"code": "lost"})
 FAILED: Final = "The job failed."
 
 
@@ -70,12 +73,16 @@ def fitting(*choices: Mapping[str, Any]) -> dict[str, Any]:
     return check_details(choices[-1])
 
 
-def state_of(job_id: str, ending: Ending) -> Progress:
-    """Return the last state of a job that nobody has worked on yet."""
-    return Progress(
-        message=ending.message or "",
-        details=dict(ending.details),
+def ended_state(before: Progress, ending: Ending) -> Progress:
+    """Return the last state of a job that is ended by others than its own code.
+
+    ``before`` is its newest, or ``Progress(job_id=...)`` if nobody has worked on it yet.
+    """
+    return msgspec.structs.replace(
+        before,
         status=ending.status,
-        job_id=job_id,
+        eta=None,
+        message=ending.message or "",
+        details=fitting({**before.details, **ending.details}, ending.details),
         updated_at=datetime.now(UTC),
     )

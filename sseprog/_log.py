@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Final, Literal, NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 from ._event import Cursor, Event
-from .store import Line
+from .store import Kind, Line
 
-__all__ = ["Entry", "JobLog"]
-
-Kind = Literal["p", "s", "c", "e"]
+__all__ = ["Entry", "JobLog", "line_of"]
 
 _KINDS: Final[Mapping[str, Kind]] = {"progress": "p", "complete": "c", "error": "e"}
 _NAMES: Final[Mapping[Kind, bytes]] = {
@@ -68,7 +66,7 @@ class JobLog:
     @classmethod
     def of(cls, epoch: str, first: Event, *, retention: int | None) -> Self:
         """Make the log of a new job."""
-        log = cls(epoch, 0, [Line("s", first.data)], retention=retention)
+        log = cls(epoch, 0, [line_of(first, None)], retention=retention)
         log._stage = first.progress.stage
         return log
 
@@ -99,12 +97,9 @@ class JobLog:
 
     def append(self, event: Event) -> Entry:
         """Add an event; the oldest makes room."""
-        stage = event.progress.stage
-        kind = _KINDS[event.name]
-        if kind == "p" and stage != self._stage:
-            kind = "s"
-        self._stage = stage
-        return self.append_line(Line(kind, event.data))
+        line = line_of(event, self._stage)
+        self._stage = event.progress.stage
+        return self.append_line(line)
 
     def append_line(self, line: Line) -> Entry:
         """Add an event as stores keep it; otherwise as `append`."""
@@ -159,6 +154,14 @@ class JobLog:
         entry = Entry(seq, b"%b%b\n\n" % (head, data), len(head), kind == "s", kind in "ce")
         self._entries.append(entry)
         return entry
+
+
+def line_of(event: Event, stage: str | None) -> Line:
+    """Return an event as stores keep it; ``stage`` is that of the event before, if there is one."""
+    kind = _KINDS[event.name]
+    if kind == "p" and event.progress.stage != stage:
+        kind = "s"
+    return Line(kind, event.data)
 
 
 def conflated(entries: Sequence[Entry]) -> list[Entry]:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Final
+from typing import Final, Literal
 
 from ._away import Away
 from ._listener import Bell
@@ -16,7 +16,7 @@ from ._settings import Settings
 from ._silence import silent
 from ._writer import Writer
 from .errors import BrokerUnavailable
-from .progress import Progress, Status
+from .progress import Progress
 from .store import Answer, Expire, Line, Rebase, Store, View, Want
 
 __all__ = ["Mirror", "Mirrors"]
@@ -89,15 +89,14 @@ class Mirrors:
         self._writer = writer
         self._lock = lock  # while a log grows, and while it is read
         self._jobs: dict[str, Mirror] = {}
-        self._loading: dict[str, list[Callable[[bool | None], None]]] = {}
+        self._loading: dict[str, list[Callable[[bool | None], object]]] = {}
         self._expiring: set[str] = set()
         self._expires_at = -math.inf
-        self._back_at = -math.inf  # when the store was read again, or seen to have lost a job
         self._unsure: dict[str, float] = {}  # jobs that seem lost, and when to look again
         self._heard: set[str] = set()  # what the store said it hears, and was told since that it is
         self._changed = threading.Condition(threading.Lock())  # of what follows; innermost
         self._to_read: dict[str, None] = {}
-        self._asked: list[tuple[int, Callable[[list[View] | None], None]]] = []
+        self._asked: list[tuple[int, Callable[[list[View] | None], object]]] = []
         self._listening = Away(store, "streams are ended if it lasts", self._is_used)
         self._reading = Away(store, "jobs are read when it is back", lambda: False)
         self._threads: dict[str, threading.Thread] = {}
@@ -135,7 +134,7 @@ class Mirrors:
         del self._jobs[job_id]
         return None
 
-    def load(self, job_id: str, loaded: Callable[[bool | None], None]) -> None:
+    def load(self, job_id: str, loaded: Callable[[bool | None], object]) -> None:
         """Have a job kept up to date, and tell when it is; see `Broker.load`."""
         with self._lock:
             known = self.find_fresh(job_id) is not None
@@ -149,7 +148,7 @@ class Mirrors:
             self.start()
             self.bell.ring()
 
-    def forget_load(self, job_id: str, loaded: Callable[[bool | None], None]) -> None:
+    def forget_load(self, job_id: str, loaded: Callable[[bool | None], object]) -> None:
         """Wait no more for what `load` was given."""
         with self._lock:
             waiting = self._loading.get(job_id)
@@ -158,7 +157,7 @@ class Mirrors:
                 if not waiting:
                     del self._loading[job_id]
 
-    def recent(self, limit: int, read: Callable[[list[View] | None], None]) -> None:
+    def recent(self, limit: int, read: Callable[[list[View] | None], object]) -> None:
         """Read the newest states of the jobs made last; ``None`` if that can't be done."""
         with self._changed:
             self._asked.append((limit, read))
@@ -224,7 +223,6 @@ class Mirrors:
 
     def ready(self, job_ids: Iterable[str]) -> None:
         if seconds := self._listening.over():
-            self._back_at = time.monotonic()
             self._writer.note_back(seconds)
             self._writer.reassert()
         job_ids = list(job_ids)
@@ -283,15 +281,11 @@ class Mirrors:
     def _cut_all(self) -> None:
         """End the streams: what they show may be out of date."""
         with self._lock:
-            cut = list(self._jobs.values())
-            self._jobs.clear()
+            wakes = [wake for job_id in list(self._jobs) for wake in self._cut(job_id)]
             loading = [call for calls in self._loading.values() for call in calls]
             self._loading.clear()
-            for mirror in cut:
-                mirror.log.cut = not mirror.log.ended
-        for mirror in cut:
-            for wake in mirror.wakes:
-                wake()
+        for wake in wakes:
+            wake()
         for loaded in loading:
             loaded(None)
 
@@ -338,7 +332,7 @@ class Mirrors:
         with self._changed:
             self._changed.wait_for(lambda: self._closed, pause)
 
-    def _read_recent(self, limit: int, read: Callable[[list[View] | None], None]) -> None:
+    def _read_recent(self, limit: int, read: Callable[[list[View] | None], object]) -> None:
         try:
             wants = [Want(job_id, newest=True) for job_id in self._store.recent(limit)]
             views = self._store.read(wants) if wants else []
@@ -370,7 +364,6 @@ class Mirrors:
         calls: list[_Call] = []
         views = self._store.read(wants)
         if seconds := self._reading.over():
-            self._back_at = time.monotonic()
             self._writer.note_back(seconds)
         for want, before, view in zip(wants, mirrors, views, strict=True):
             with self._lock:
@@ -394,7 +387,8 @@ class Mirrors:
             return [partial(call, False) for call in self._loading.pop(job_id, [])]
         now = time.monotonic()
         if mirror.missing_since == math.inf:
-            mirror.missing_since = self._back_at = now
+            mirror.missing_since = now
+            self._writer.note_back(0.0)
         if not mirror.log.ended and now - mirror.missing_since < 2 * (self._lease or GRACE):
             return []
         return list(self._cut(job_id))
@@ -405,8 +399,8 @@ class Mirrors:
         It may be on its way, or have been lost while the store was away, and be told anew by its
         holder in a moment: to say that there is none would end its pages for good.
         """
-        back_at = max(self._back_at, self._writer.back_at)
-        return time.monotonic() - back_at < DOUBT or self._writer.expects(job_id)
+        back = time.monotonic() - self._writer.back_at < DOUBT
+        return back or self._writer.expects(job_id)
 
     def _apply(self, want: Want, view: View) -> list[_Call]:
         """Bring a job up to date; return what is to be called without the lock."""
@@ -458,7 +452,7 @@ class Mirrors:
         away = self._writer.is_away or min(self._listening.since, self._reading.since) < math.inf
         if away or time.monotonic() < self._writer.trusts_leases_at:
             return None
-        status: Status = "lost" if view.lease <= -self._lease else "stalled"
+        status: Literal["stalled", "lost"] = "lost" if view.lease <= -self._lease else "stalled"
         if view.job_id in self._expiring or (status == "stalled" and view.stalled):
             return None
         if status == "lost" and not self._could_be_renewed(self._lease):

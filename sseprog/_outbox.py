@@ -8,11 +8,13 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from .store import Answer, Cancel, Line, Write
 
 __all__ = ["KNOWN_AFTER_END", "Holding", "Outbox", "Reply", "Sending"]
+
+T = TypeVar("T")
 
 KNOWN_AFTER_END: Final = 600.0
 """Seconds that a process remembers how a job of its own has ended, to say it again to a store
@@ -59,13 +61,13 @@ class Holding:
         return self.token is not None and not self.refused and self.ended_at == math.inf
 
 
-class Reply:
+class Reply(Generic[T]):
     """An answer that one thread waits for, and another gives."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._given = threading.Event()
-        self._answer: Answer | None = None
+        self._answer: T | None = None
         self._awaited = True
 
     @property
@@ -73,14 +75,14 @@ class Reply:
         """Whether somebody waits for it."""
         return self._awaited
 
-    def give(self, answer: Answer) -> bool:
+    def give(self, answer: T) -> bool:
         """Pass on the answer; tell whether somebody still waits for it."""
         with self._lock:
             self._answer = answer
             self._given.set()
             return self._awaited
 
-    def wait(self, seconds: float) -> Answer | None:
+    def wait(self, seconds: float) -> T | None:
         """Return the answer, or ``None`` if it hasn't come in time: then nobody waits any more."""
         self._given.wait(seconds)
         with self._lock:
@@ -101,7 +103,7 @@ class Sending:
         line: Line | None = None,
         number: int = 0,
         release: bool = False,
-        reply: Reply | None = None,
+        reply: Reply[Answer] | None = None,
         answered: Callable[[Answer], None] | None = None,
     ) -> None:
         self.write = write
@@ -206,7 +208,7 @@ class Outbox:
                 holding.unsent -= 1
                 return
 
-    def withdraw(self, reply: Reply) -> None:
+    def withdraw(self, reply: Reply[Answer]) -> None:
         """Forget a write whose caller has been told that it failed, and which was not sent yet."""
         self._queue = deque(sending for sending in self._queue if sending.reply is not reply)
 

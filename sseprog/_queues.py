@@ -9,15 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-import msgspec
-
-from ._ending import Ending, fitting
+from ._ending import FAILED, LOST, Ending, ended_state
 from ._work import Work, drive
-from .errors import JobCancelled, JobEnded, JobNotFound, SSEProgError
+from .errors import JobCancelled, JobEnded, JobFailed, JobNotFound, SSEProgError
 from .hub import Hub
 from .job import Job
 from .progress import Progress, check_job_id, shown
@@ -45,6 +42,7 @@ __all__ = [
     "owner_here",
     "postpone",
     "run_emitter",
+    "timed_out",
     "valid",
 ]
 
@@ -53,14 +51,13 @@ logger = logging.getLogger("sseprog")
 Owner = str | int | UUID | None
 """Whom a job is for, as `Hub.create` takes it."""
 
-LOST: Final = Ending("lost", "The job was lost: its process has died.", {"code": "lost"})
 TIMED_OUT: Final = Ending(
     "failed", "The job took too long, and was stopped.", {"code": "time_limit"}
 )
 STEP_FAILED: Final = Ending("failed", "A step before this one failed.", {"code": "step_failed"})
 EXPIRED: Final = Ending("cancelled", "The job was not begun in time.", {"code": "expired"})
 NOT_SENT: Final = Ending("failed", "The job could not be begun.", {"code": "not_sent"})
-UNKNOWN_TASK: Final = Ending("failed", "The job failed.", {"code": "unknown_task"})
+UNKNOWN_TASK: Final = Ending("failed", FAILED, {"code": "unknown_task"})
 
 
 @dataclass(slots=True, eq=False)
@@ -81,11 +78,7 @@ class Run:
     @property
     def attempt(self) -> int:
         """Which attempt this is, from 1 on."""
-        try:
-            found = self.job.state.details.get("attempt")
-        except JobEnded:
-            return 1
-        return found if isinstance(found, int) else 1
+        return self.job._reports.attempt or 1
 
 
 # A thread, a greenlet and a coroutine each have a context of their own.
@@ -237,20 +230,17 @@ def leave(run: Run) -> None:
     run.hub.release(run.job)
 
 
+def timed_out() -> JobFailed:
+    """Return the error that ends a job as `TIMED_OUT` says it."""
+    return JobFailed(TIMED_OUT.message or "", code=TIMED_OUT.details["code"])
+
+
 def end(hub: Hub, job_id: str, ending: Ending) -> None:
     """End a job for a process that can't any more. One that has ended stays as it is."""
     try:
         hold = hub.broker.begin(job_id, lambda _code: None)
         before = Progress(job_id=job_id) if hold.newest is None else Progress.from_json(hold.newest)
-        state = msgspec.structs.replace(
-            before,
-            status=ending.status,
-            eta=None,
-            message=ending.message or "",
-            details=fitting({**before.details, **ending.details}, ending.details),
-            updated_at=datetime.now(UTC),
-        )
-        hub.publish(state, token=hold.token)
+        hub.publish(ended_state(before, ending), token=hold.token)
         hub.flush(job_id)
     except (JobNotFound, JobEnded, ValueError):
         return

@@ -5,14 +5,12 @@ add what to which job. `redis.lua` says the same in Redis's language, and a test
 """
 
 from dataclasses import dataclass, replace
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from ._settings import Settings
-from .store import Answer, Append, Begin, Cancel, Create, Expire, Line, Rebase, Renew, Write
+from .store import Answer, Append, Begin, Cancel, Create, Expire, Line, Rebase, Renew, Said, Write
 
 __all__ = ["UNHELD", "Record", "Step", "decide"]
-
-Said = Literal["ok", "asked", "unknown", "taken", "ended", "no"]
 
 UNHELD: Final = 7 * 86_400.0
 """Seconds that a job which nobody holds is kept: longer than a queue should keep it waiting."""
@@ -40,6 +38,10 @@ class Record:
         """Tell whether somebody holds it, be it somebody who has died."""
         return self.token is not None
 
+    def expired(self, now: float) -> bool:
+        """Tell whether it is as if it weren't there any more."""
+        return self.expires is not None and self.expires <= now
+
 
 class Step(NamedTuple):
     """What a store has to do.
@@ -58,7 +60,7 @@ class Step(NamedTuple):
 
 def decide(record: Record | None, write: Write, now: float, settings: Settings) -> Step:
     """Decide what ``write`` does to a job, of which ``record`` is known. Changes nothing."""
-    if record is not None and record.expires is not None and record.expires <= now:
+    if record is not None and record.expired(now):
         record = None
     if isinstance(write, Create):
         return _create(record, write, now, settings)

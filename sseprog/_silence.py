@@ -1,31 +1,18 @@
 """What is said of a job whose holder says nothing."""
 
-from datetime import UTC, datetime
-from typing import Final
+from typing import Literal
 
 import msgspec
 
-from ._ending import fitting
-from .progress import Progress, Status
+from ._ending import LOST, ended_state
+from .progress import Progress
 from .store import Line
 
 __all__ = ["silent"]
 
-_LOST: Final = "The job was lost: its process has died."
 
-
-def silent(state: Progress, status: Status) -> Line:
+def silent(state: Progress, status: Literal["stalled", "lost"]) -> Line:
     """Say of a job that its holder is silent, or lost."""
     if status == "stalled":
-        state = msgspec.structs.replace(state, status=status, eta=None)
-        return Line("p", state.to_json())
-    code = {"code": "lost"}
-    state = msgspec.structs.replace(
-        state,
-        status=status,
-        eta=None,
-        message=_LOST,
-        details=fitting({**state.details, **code}, code),
-        updated_at=datetime.now(UTC),
-    )
-    return Line("e", state.to_json())
+        return Line("p", msgspec.structs.replace(state, status=status, eta=None).to_json())
+    return Line("e", ended_state(state, LOST).to_json())

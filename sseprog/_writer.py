@@ -13,6 +13,7 @@ from typing import Final
 
 from ._away import Away
 from ._event import Event
+from ._log import line_of
 from ._outbox import KNOWN_AFTER_END, Holding, Outbox, Reply, Sending
 from ._settings import Settings
 from ._silence import silent
@@ -63,13 +64,13 @@ class Writer:
         self.news: Callable[[str, str, int, Line], None] = lambda *_: None
         self.changed: Callable[[str], None] = lambda _: None
         self._making: Counter[str] = Counter()
-        self.back_at = -math.inf  # when the store could be written to again, the last time
+        self.back_at = -math.inf  # when the store was back the last time, or had lost a job
         self._young: deque[tuple[float, Holding]] = deque()
+        # When the store was written to lately; empty once it could not be.
         self._written_at: deque[float] = deque(maxlen=16)
         self.trusts_leases_at = -math.inf  # when an overdue lease means something again
         self._renew_at = math.inf
         self._sweep_at = 0.0
-        self._told_at = math.inf  # when the store answered last
         self._sending: list[Sending] = []
         self._inherited: dict[str, Callable[[str], None] | None] = {}
         self._thread: threading.Thread | None = None
@@ -92,7 +93,7 @@ class Writer:
         self,
         write: Write,
         *,
-        reply: Reply | None = None,
+        reply: Reply[Answer] | None = None,
         answered: Callable[[Answer], None] | None = None,
     ) -> None:
         """Have ``write`` carried out, after all that was submitted before."""
@@ -103,7 +104,7 @@ class Writer:
             self._outbox.add(Sending(write, reply=reply, answered=answered))
         self._wake()
 
-    def withdraw(self, reply: Reply) -> None:
+    def withdraw(self, reply: Reply[Answer]) -> None:
         """Have a `Cancel` not carried out, if it was not sent yet: who asked was told so."""
         with self._changed:
             self._outbox.withdraw(reply)
@@ -116,7 +117,12 @@ class Writer:
             self._forget(holding)
 
     def begin(
-        self, write: Begin, stop: Callable[[str], None], reply: Reply, *, owner: str | None
+        self,
+        write: Begin,
+        stop: Callable[[str], None],
+        reply: Reply[Answer],
+        *,
+        owner: str | None,
     ) -> Holding:
         """Take hold of a job: it is held from now on, unless the answer says otherwise."""
         holding = Holding(write.job_id, write.token, stop)
@@ -127,8 +133,8 @@ class Writer:
             self._ended.pop(write.job_id, None)
             self._outbox.add(Sending(write, holding=holding, reply=reply))
             self._young.append((time.monotonic() + _LISTENS, holding))
-            if self._lease is not None and self._renew_at == math.inf:
-                self._renew_at = time.monotonic() + self._lease / _RENEWALS
+            if self._renew_at == math.inf:
+                self._renew_at = self._next_renewal()
         self._wake()
         if replaced is not None and replaced.ended_at == math.inf:
             self._refuse(replaced)
@@ -144,7 +150,7 @@ class Writer:
             new = holding.number == 0 and holding.token is not None
             if holding.refused or holding.ended_at < math.inf:
                 raise JobEnded(f"job {job_id!r} has ended, or was taken over")
-            line = _line_of(event, holding.stage)
+            line = line_of(event, holding.stage)
             self._outbox.report(holding, line, release=release)
             holding.newest, holding.stage = line, event.progress.stage
             if line.terminal or release:
@@ -203,7 +209,11 @@ class Writer:
         self._wake()
 
     def note_back(self, seconds: float) -> None:
-        """Note that the store was away: for so long, maybe, that leases could not be renewed."""
+        """Note that the store was away: for so long, maybe, that leases could not be renewed.
+
+        Or that it has lost a job, which takes no time.
+        """
+        self.back_at = time.monotonic()
         if self._lease is not None and seconds > self._lease / _RENEWALS:
             self.trusts_leases_at = time.monotonic() + self._lease
 
@@ -288,10 +298,7 @@ class Writer:
         """Renew all leases, and say again how jobs have ended."""
         now = time.monotonic()
         for holding in self._holdings.values():
-            if holding.live and holding.begun:
-                self._outbox.add(
-                    Sending(Renew(holding.job_id, holding.token or ""), holding=holding)
-                )
+            self._renew(holding)
         known = min(KNOWN_AFTER_END, self._settings.ttl or math.inf)
         for job_id, holding in list(self._ended.items()):
             if now - holding.ended_at > known:
@@ -316,7 +323,7 @@ class Writer:
                     self._changed.wait(min(wait, threading.TIMEOUT_MAX))
                 if self._closed:
                     return
-                if time.monotonic() - self._told_at > 2 * (self._lease or math.inf):
+                if self._was_asleep():
                     self._give_up_all()
                 self._plan_renewals()
                 self._sending = self._outbox.take(BATCH)
@@ -349,7 +356,6 @@ class Writer:
             stale = [each for each in self._sending if isinstance(each.write, Expire)]
             self._outbox.put_back([each for each in self._sending if each not in stale])
             self._sending = []
-            self._told_at = math.inf  # it was not this process that was silent
             self._written_at.clear()
             self._outbox.is_away = True
             if not self._outbox:  # by what else would anybody see that it is back?
@@ -361,7 +367,6 @@ class Writer:
 
     def _settle(self, answers: list[Answer]) -> None:
         if answers:
-            self._told_at = time.monotonic()
             self._note_written()
         self._tell_own(answers)
         seconds = self._away.over() if answers else 0.0
@@ -375,7 +380,6 @@ class Writer:
                 calls += self._restore(lost)
             if seconds:
                 self._waited = False
-                self.back_at = time.monotonic()
                 self.note_back(seconds)
                 self._outbox.is_away = False
                 self._reassert()
@@ -406,12 +410,18 @@ class Writer:
             else:
                 self.news(sending.job_id, answer.epoch, answer.seq, line)
 
+    def _was_asleep(self) -> bool:
+        """Tell whether two leases are over since the last write, and not for want of a store."""
+        if not self._written_at or self._lease is None:
+            return False
+        return time.monotonic() - self._written_at[-1] > 2 * self._lease
+
     def _give_up_all(self) -> None:
         """Say of all jobs that they are lost: this process was asleep, for two leases and more.
 
         Others say so too, of those that they watch; those that nobody watched must not go on.
         """
-        self._told_at = math.inf
+        self._written_at.clear()
         lost: list[Sending] = []
         for holding in self._holdings.values():
             if holding.live and holding.begun and holding.newest is not None:
@@ -421,21 +431,24 @@ class Writer:
         self._outbox.put_back(lost)
 
     def _plan_renewals(self) -> None:
+        """Renew what is due; while the store is away nothing is: it is all renewed after that."""
         now = time.monotonic()
+        due: list[Holding] = []
         while self._young and self._young[0][0] <= now:
-            _, holding = self._young.popleft()
-            if holding.live and holding.begun and holding.token and not self._outbox.is_away:
-                self._outbox.add(Sending(Renew(holding.job_id, holding.token), holding=holding))
-        if self._lease is None or time.monotonic() < self._renew_at:
-            return
-        if self._outbox.is_away:  # all leases are renewed when it is back
-            self._renew_at = time.monotonic() + self._lease / _RENEWALS
-            return
-        live = [holding for holding in self._holdings.values() if holding.live]
-        for holding in live:
-            if holding.begun and holding.token is not None:
-                self._outbox.add(Sending(Renew(holding.job_id, holding.token), holding=holding))
-        self._renew_at = time.monotonic() + self._lease / _RENEWALS if live else math.inf
+            due.append(self._young.popleft()[1])
+        if now >= self._renew_at:
+            due = [holding for holding in self._holdings.values() if holding.live]
+            self._renew_at = self._next_renewal() if due else math.inf
+        if not self._outbox.is_away:
+            for holding in due:
+                self._renew(holding)
+
+    def _next_renewal(self) -> float:
+        return math.inf if self._lease is None else time.monotonic() + self._lease / _RENEWALS
+
+    def _renew(self, holding: Holding) -> None:
+        if holding.live and holding.begun and holding.token is not None:
+            self._outbox.add(Sending(Renew(holding.job_id, holding.token), holding=holding))
 
     def _write_of(self, sending: Sending) -> Write:
         if sending.write is not None:
@@ -563,7 +576,6 @@ class Writer:
                 first = waiting_line(holding.job_id)
                 if holding.newest is not None and not holding.newest.terminal:
                     first = Line("s", holding.newest.data)
-                # An owner that isn't known yet is nobody that one could be.
                 owner = holding.owner
                 # A job that was never begun is made without an owner, as `Hub.job` says; one that
                 # was may have had one, and nobody is to be taken for that.
@@ -576,13 +588,6 @@ class Writer:
                 again.append(sending)
         self._outbox.put_back(again)
         return calls
-
-
-def _line_of(event: Event, stage: str | None) -> Line:
-    """Return an event as stores keep it; ``stage`` is the one before."""
-    if event.progress.ended:
-        return Line("c" if event.name == "complete" else "e", event.data)
-    return Line("p" if event.progress.stage == stage else "s", event.data)
 
 
 def waiting_line(job_id: str) -> Line:

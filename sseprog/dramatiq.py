@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from . import _queues
-from ._ending import CANCELLED
+from ._ending import CANCELLED, FAILED
 from ._queues import current_job, owned_by, run_emitter
 from .errors import JobCancelled, JobEnded, JobFailed, MissingExtra
 from .hub import Hub
@@ -135,7 +135,7 @@ class ProgressMiddleware(Middleware):
         found = _attempt_at(message)
         if found is not None:
             run, attempt = found
-            _queues.finish(run, _error(attempt.error) or JobFailed("The job failed."))
+            _queues.finish(run, _error(attempt.error) or JobFailed(FAILED))
         elif _is_unknown(broker, message):
             _queues.end(self._hub, message.message_id, _queues.UNKNOWN_TASK)
 
@@ -164,7 +164,7 @@ def _is_unknown(broker: Broker, message: MessageProxy) -> bool:
 
 def _error(error: BaseException | None) -> BaseException | None:
     if isinstance(error, TimeLimitExceeded):
-        return JobFailed(_queues.TIMED_OUT.message or "", code="time_limit")
+        return _queues.timed_out()
     if isinstance(error, Interrupt) and not isinstance(error, Shutdown):
         return JobCancelled("the message was aborted")  # by dramatiq-abort, above all
     return error

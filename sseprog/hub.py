@@ -17,7 +17,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 from uuid import UUID
 
-from ._ending import CANCELLED, INTERRUPTED, state_of
+from ._ending import CANCELLED, INTERRUPTED, ended_state
 from ._event import Cursor, Event
 from ._log import JobLog
 from ._places import Places
@@ -199,7 +199,7 @@ class Hub:
 
         A job that nobody runs yet ends at once. Raises `JobNotFound` or `JobEnded`.
         """
-        event = Event.of(state_of(job_id, CANCELLED))
+        event = Event.of(ended_state(Progress(job_id=job_id), CANCELLED))
         if self.broker.cancel(job_id, event):
             self.plugins.observe(job_id, event)
             self._workers.discard(job_id)
@@ -220,6 +220,9 @@ class Hub:
                 found.set_result(there)
 
         def loaded(there: bool | None) -> None:
+            if asyncio._get_running_loop() is loop:  # it was there, and nothing is waited for
+                settle(there)
+                return
             with suppress(RuntimeError):  # the loop is closed, and nobody waits
                 loop.call_soon_threadsafe(settle, there)
 
@@ -322,7 +325,7 @@ class Hub:
         deadline = time.monotonic() + timeout
         for job_id in self._workers.close(timeout):
             with suppress(JobEnded, JobNotFound):
-                self.publish(state_of(job_id, INTERRUPTED), token=None)
+                self.publish(ended_state(Progress(job_id=job_id), INTERRUPTED), token=None)
         if self.broker.shared:
             self._end_running(min(deadline, time.monotonic() + 1.0))
         self.timer.close()

@@ -68,7 +68,7 @@ class ProgressJob(Job):
                 self._given_back = True
                 _queues.postpone(run)
             elif isinstance(error, JobTimeoutException):
-                _queues.finish(run, JobFailed(_queues.TIMED_OUT.message or "", code="time_limit"))
+                _queues.finish(run, _queues.timed_out())
             else:
                 _queues.finish(run, error)
             raise

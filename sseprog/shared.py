@@ -9,7 +9,7 @@ from functools import partial
 from typing import ClassVar, Final
 
 from ._event import Event
-from ._log import Entry, JobLog
+from ._log import Entry, JobLog, line_of
 from ._mirrors import Mirror, Mirrors
 from ._outbox import Holding, Reply
 from ._record import decide
@@ -17,7 +17,7 @@ from ._settings import Settings
 from ._writer import Writer, waiting_line
 from .broker import Broker, Hold
 from .errors import BrokerUnavailable, JobEnded, JobNotFound
-from .store import Answer, Begin, Cancel, Create, Line, Store, View
+from .store import Answer, Begin, Cancel, Create, Store, View
 
 __all__ = ["SharedBroker", "decide"]
 
@@ -67,10 +67,10 @@ class SharedBroker(Broker):
     def create(self, job_id: str, owner: str | None, first: Event) -> None:
         if self._closed:
             raise RuntimeError("the hub is closed: it makes no more jobs")
-        reply = Reply()
-        line = Line("s", first.data)
-        self._writer.submit(Create(job_id, secrets.token_hex(4), owner, line), reply=reply)
-        answer = reply.wait(IF_AWAY if self._writer.is_away else TO_MAKE)
+        reply = Reply[Answer]()
+        create = Create(job_id, secrets.token_hex(4), owner, line_of(first, None))
+        self._writer.submit(create, reply=reply)
+        answer = self._await(reply, TO_MAKE)
         if answer is None:
             return
         if answer.said == "taken":
@@ -90,19 +90,14 @@ class SharedBroker(Broker):
             return mirror.log.epoch, mirror.log.newest
 
     def recent(self, limit: int) -> list[tuple[str | None, Entry]]:
-        read: list[list[View] | None] = []
-        done = threading.Event()
-
-        def take(views: list[View] | None) -> None:
-            read.append(views)
-            done.set()
-
-        self._mirrors.recent(limit, take)
-        if not done.wait(self.patience) or read[0] is None:
+        read = Reply[list[View] | None]()
+        self._mirrors.recent(limit, read.give)
+        views = read.wait(self.patience)
+        if views is None:
             raise self._unavailable()
         return [
             (view.owner, JobLog(view.epoch, view.seq, view.lines, retention=1).newest)
-            for view in read[0]
+            for view in views
             if view.lines
         ]
 
@@ -117,7 +112,7 @@ class SharedBroker(Broker):
         resume: bool = False,
         owner: str | None = None,
     ) -> Hold:
-        reply = Reply()
+        reply = Reply[Answer]()
         begin = Begin(
             job_id, secrets.token_hex(8), secrets.token_hex(4), resume, waiting_line(job_id)
         )
@@ -125,16 +120,13 @@ class SharedBroker(Broker):
         self._mirrors.start()
         self._mirrors.bell.ring()
         try:
-            answer = reply.wait(IF_AWAY if self._writer.is_away else TO_MAKE)
+            answer = self._await(reply, TO_MAKE)
         except BaseException:  # a signal's handler has raised: nobody will report
             self._writer.let_go(holding)
             raise
         if answer is None:
             return Hold(begin.token, 1, None)
-        if answer.said == "unknown":
-            raise JobNotFound(f"there is no job {job_id!r}")
-        if answer.said == "ended":
-            raise JobEnded(f"job {job_id!r} has ended")
+        _check(answer, job_id)
         return Hold(begin.token, answer.attempt, self._newest_at_start(holding, answer))
 
     def append(
@@ -150,16 +142,13 @@ class SharedBroker(Broker):
         return flushed
 
     def cancel(self, job_id: str, event: Event) -> bool:
-        reply = Reply()
-        self._writer.submit(Cancel(job_id, Line("e", event.data)), reply=reply)
-        answer = reply.wait(IF_AWAY if self._writer.is_away else TO_ASK)
+        reply = Reply[Answer]()
+        self._writer.submit(Cancel(job_id, line_of(event, None)), reply=reply)
+        answer = self._await(reply, TO_ASK)
         if answer is None:
             self._writer.withdraw(reply)
             raise self._unavailable()
-        if answer.said == "unknown":
-            raise JobNotFound(f"there is no job {job_id!r}")
-        if answer.said == "ended":
-            raise JobEnded(f"job {job_id!r} has ended")
+        _check(answer, job_id)
         return answer.said == "ok"
 
     def watch(self, job_id: str, wake: Callable[[], None]) -> JobLog:
@@ -196,24 +185,20 @@ class SharedBroker(Broker):
             mirror = self._mirrors.find_fresh(job_id)
         if mirror is not None:
             return mirror
-        found: list[bool | None] = []
-        done = threading.Event()
-
-        def loaded(there: bool | None) -> None:
-            found.append(there)
-            done.set()
-
-        self._mirrors.load(job_id, loaded)
-        done.wait(self.patience)
+        loaded = Reply[bool | None]()
+        self._mirrors.load(job_id, loaded.give)
+        there = loaded.wait(self.patience)
         with self.lock:
             mirror = self._mirrors.find(job_id)
         if mirror is not None:
             return mirror
-        if not found:
-            self._mirrors.forget_load(job_id, loaded)
-        if not found or found[0] is None:
-            raise self._unavailable()
-        raise JobNotFound(f"there is no job {job_id!r}")
+        if there is not None:
+            raise JobNotFound(f"there is no job {job_id!r}")
+        self._mirrors.forget_load(job_id, loaded.give)
+        raise self._unavailable()
+
+    def _await(self, reply: Reply[Answer], seconds: float) -> Answer | None:
+        return reply.wait(IF_AWAY if self._writer.is_away else seconds)
 
     def _newest_at_start(self, holding: Holding, answer: Answer) -> bytes | None:
         """Return the state in which a job was found, and learn whose it is."""
@@ -239,6 +224,14 @@ class SharedBroker(Broker):
     def _unavailable(self) -> BrokerUnavailable:
         cause = self._mirrors.cause or self._writer.cause or "it does not answer in time"
         return BrokerUnavailable(f"{self._store.name} can't be used: {cause}")
+
+
+def _check(answer: Answer, job_id: str) -> None:
+    """Raise what an answer says against a job."""
+    if answer.said == "unknown":
+        raise JobNotFound(f"there is no job {job_id!r}")
+    if answer.said == "ended":
+        raise JobEnded(f"job {job_id!r} has ended")
 
 
 def _end(writer: Writer, mirrors: Mirrors, store: Store, seconds: float) -> None:

@@ -26,9 +26,11 @@ __all__ = [
     "Cancel",
     "Create",
     "Expire",
+    "Kind",
     "Line",
     "Rebase",
     "Renew",
+    "Said",
     "Store",
     "View",
     "Want",
@@ -40,6 +42,11 @@ REPLAY_AFTER_END: Final = 60.0
 back off by at most 30 s); then its terminal event is enough."""
 
 
+Kind = Literal["p", "s", "c", "e"]
+
+Said = Literal["ok", "asked", "unknown", "taken", "ended", "no"]
+
+
 class Line(NamedTuple):
     """One event, as a store keeps it.
 
@@ -47,7 +54,7 @@ class Line(NamedTuple):
     ``data``: the job's state as one line of JSON, which stores need not understand.
     """
 
-    kind: Literal["p", "s", "c", "e"]
+    kind: Kind
     data: bytes
 
     @property
@@ -147,7 +154,7 @@ Write = Create | Begin | Append | Renew | Cancel | Expire | Rebase
 class Answer(NamedTuple):
     """What became of a `Write`; the rest is the job's after it, where there is one."""
 
-    said: Literal["ok", "asked", "unknown", "taken", "ended", "no"]
+    said: Said
     epoch: str = ""
     seq: int = -1
     attempt: int = 0

@@ -1,7 +1,7 @@
 """Jobs in Redis or Valkey: one server, one that Sentinels watch over, or a Cluster."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from sseprog._listener import Listener
 from sseprog._record import UNHELD
@@ -18,6 +18,7 @@ from sseprog.store import (
     Line,
     Rebase,
     Renew,
+    Said,
     Store,
     View,
     Want,
@@ -27,7 +28,7 @@ from sseprog.store import (
 from ._redis.address import Address
 from ._redis.calls import Call, Calls
 from ._redis.failures import FAILURES, unavailable
-from ._redis.listening import Listening, job_key
+from ._redis.listening import KINDS, Listening, job_key
 from ._redis.nodes import Nodes
 
 __all__ = ["RedisBroker", "RedisStore"]
@@ -35,10 +36,7 @@ __all__ = ["RedisBroker", "RedisStore"]
 _RECENT: Final = b"sseprog:recent"
 _READ_AT_ONCE: Final = 64
 """Jobs read in one round trip: some MB at most, if each has a long log."""
-_SAID: Final[dict[bytes, Any]] = {
-    word.encode(): word for word in ("ok", "asked", "unknown", "taken", "ended", "no")
-}
-_KINDS: Final[dict[bytes, Any]] = {kind.encode(): kind for kind in "psce"}
+_SAID: Final[dict[bytes, Said]] = {word.encode(): word for word in get_args(Said)}
 
 
 class RedisStore(Store):
@@ -204,10 +202,10 @@ def _view(want: Want, found: Any) -> View | None:
     if found is None:
         return None
     epoch, seq, owner, lease, stalled, entries, kind, data = found
-    lines = [Line(_KINDS[kind], data) for _, (kind, data) in entries]
+    lines = [Line(KINDS[kind], data) for _, (kind, data) in entries]
     known = want.epoch == epoch.decode() and want.after >= int(seq) and not want.newest
     if kind is not None and not known:  # the log of an ended job is let go of first
-        lines = [Line(_KINDS[kind], data)]
+        lines = [Line(KINDS[kind], data)]
     if not lines and not known:
         return None  # the server has been told to evict what it has no memory for
     return View(

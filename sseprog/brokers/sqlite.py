@@ -261,7 +261,7 @@ def _record_of(row: tuple[Any, ...] | None) -> Record | None:
 
 def _view(connection: sqlite3.Connection, want: Want, now: float) -> View | None:
     record = _record_of(connection.execute(_SELECT, (want.job_id,)).fetchone())
-    if record is None or (record.expires is not None and record.expires <= now):
+    if record is None or record.expired(now):
         return None
     after = want.after if want.epoch == record.epoch else -1
     if want.newest:

@@ -151,9 +151,7 @@ class Statements:
         self.begin = self._said(_BEGIN)
         self.there = self._said(_THERE)
         self.create = self._said(_CREATE)
-        self.reserve = self._said(
-            "INSERT INTO {jobs} (job_id) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING"
-        )
+        self.reserve = self._said(_RESERVE)
         self.lock = self._said(_LOCK)
         self.change = self._said(_CHANGE)
         self.empty = self._said("DELETE FROM {events} WHERE job_id = ANY(%s)")

@@ -4,22 +4,22 @@ import select
 import time
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple, get_args
 
 from redis.exceptions import ConnectionError as NoConnection
 
 from sseprog._listener import Listener
-from sseprog.store import Line
+from sseprog.store import Kind, Line
 
 from .ear import PULSE, Ear
 from .messages import Message
 from .nodes import Nodes
 
-__all__ = ["Listening", "job_key"]
+__all__ = ["KINDS", "Listening", "job_key"]
 
 _AT_ONCE: Final = 500
 """Channels in one command: a thousand jobs are two commands, and neither takes a server long."""
-_KINDS: Final[dict[bytes, Any]] = {b"p": "p", b"s": "s", b"c": "c", b"e": "e"}
+KINDS: Final[dict[bytes, Kind]] = {kind.encode(): kind for kind in get_args(Kind)}
 
 
 def job_key(job_id: str) -> bytes:
@@ -128,7 +128,7 @@ class Listening:
                     continue
                 if heard.events:
                     epoch, seq, kind, data = message[2].split(b" ", 3)
-                    news(heard.job_id, epoch.decode(), int(seq), Line(_KINDS[kind], data))
+                    news(heard.job_id, epoch.decode(), int(seq), Line(KINDS[kind], data))
                 else:
                     self._listener.asked(heard.job_id)
             elif what in {b"ssubscribe", b"subscribe"}:
