@@ -21,7 +21,7 @@ from typing import Any, Final
 from ._client import Answer, Stream, fetch
 from ._control import CONTROL
 
-__all__ = ["Remote", "RemoteError", "Server", "wait_until"]
+__all__ = ["Remote", "RemoteError", "Server", "free_port", "wait_until"]
 
 _COMPLAINTS: Final = re.compile(
     r"Traceback|Exception ignored|never retrieved|was destroyed but|never awaited|ResourceWarning"
@@ -89,7 +89,7 @@ class Server:
     ) -> None:
         self.prefix = prefix
         self.patience = patience
-        self.port = _free_port()
+        self.port = free_port()
         self.spent = False
         self._tolerated = re.compile("|".join(tolerated) or r"(?!)")
         self._streams: list[Stream] = []
@@ -250,12 +250,17 @@ class Server:
             return False
 
 
-def _free_port() -> int:
-    """Find a port that is free, and below those that the system gives to clients meanwhile."""
+def free_port(*further: int) -> int:
+    """Find a port that is free, and below those that the system gives to clients meanwhile.
+
+    So are those that lie ``further`` above it, by 10,000 at most.
+    """
     while True:
-        port = random.randrange(15_000, 30_000)  # noqa: S311
-        with socket.socket() as trying, suppress(OSError):
-            trying.bind(("127.0.0.1", port))
+        port = random.randrange(12_000, 22_000)  # noqa: S311
+        with suppress(OSError):
+            for each in (0, *further):
+                with socket.socket() as trying:
+                    trying.bind(("127.0.0.1", port + each))
             return port
 
 

@@ -2,20 +2,20 @@
 
 import os
 import pwd
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
+
+from sseprog.testing._server import free_port
 
 __all__ = ["PgBouncer", "PostgreSQL"]
 
@@ -28,15 +28,6 @@ def program(name: str) -> str:
         assert installed, f"there is no {name}: apt-get install postgresql pgbouncer"
         found = str(installed[-1])
     return found
-
-
-def free_port() -> int:
-    """Return a port that is free, and below those that the system gives to clients meanwhile."""
-    while True:
-        port = random.randrange(12_000, 22_000)  # noqa: S311
-        with suppress(OSError):
-            socket.create_server(("127.0.0.1", port)).close()
-            return port
 
 
 class _Folder:

@@ -1,32 +1,22 @@
 """Real Redis servers for tests: alone, over TLS or a Unix socket, in a Cluster, under Sentinels."""
 
 import os
-import random
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import redis
 
+from sseprog.testing._server import free_port
+
 QUIET = ("--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--daemonize", "no")
 
 
-def free_port(*, bus: bool = False) -> int:
-    """Return a port that is free, and below those that the system gives to clients meanwhile.
-
-    With ``bus``, the port of its Cluster bus is free as well.
-    """
-    while True:
-        port = random.randrange(12_000, 22_000)  # noqa: S311
-        with suppress(OSError):
-            for each in (port, port + 10_000) if bus else (port,):
-                socket.create_server(("127.0.0.1", each)).close()
-            return port
+BUS = 10_000  # above its port is where a node of a Cluster talks to the others
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = 20) -> None:
@@ -149,7 +139,7 @@ def cluster(folder: Path, count: int = 3) -> Iterator[list[RedisServer]]:
     with ExitStack() as stack:
         nodes = []
         for number in range(count):
-            port = free_port(bus=True)
+            port = free_port(BUS)
             node = RedisServer(
                 folder / str(number), "--cluster-enabled", "yes",
                 "--cluster-node-timeout", "2000", port=port,

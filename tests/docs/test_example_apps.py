@@ -1,7 +1,6 @@
 """The README's applications for each framework, built by what it says, on real servers."""
 
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -10,6 +9,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from sseprog.testing._server import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -33,12 +34,6 @@ APPS = {
     "django": section("And in Django", "They run on the server"),
 }
 WORK = APPS["flask"].pop("work.py")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port
 
 
 @pytest.fixture

@@ -4,10 +4,8 @@ import http.client
 import json
 import os
 import queue
-import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,10 +15,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
+from sseprog.testing._server import free_port
+
 from .client import HANG, Client, Fleet
 from .invariants import differences
 
-__all__ = ["HEARTBEAT", "LEASE", "Emitter", "Process", "Scene", "Web", "free_port", "wait_until"]
+__all__ = ["HEARTBEAT", "LEASE", "Emitter", "Process", "Scene", "Web", "wait_until"]
 
 HERE: Final = Path(__file__).parent
 LEASE: Final = 3.0
@@ -41,19 +41,6 @@ def wait_until(holds: Callable[[], object], what: str, seconds: float = PATIENCE
     while not holds():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
         time.sleep(0.02)
-
-
-def free_port(*, bus: bool = False) -> int:
-    """Return a port that is free, and below those that the system gives to clients meanwhile.
-
-    With ``bus``, the port of its Cluster bus is free as well.
-    """
-    while True:
-        port = random.randrange(12_000, 22_000)  # noqa: S311
-        with suppress(OSError):
-            for each in (port, port + 10_000) if bus else (port,):
-                socket.create_server(("127.0.0.1", each)).close()
-            return port
 
 
 class Process:

@@ -16,7 +16,9 @@ import psycopg
 import redis
 from psycopg import sql
 
-from .scene import free_port, wait_until
+from sseprog.testing._server import free_port
+
+from .scene import wait_until
 
 __all__ = [
     "PERSISTENCE",
@@ -163,7 +165,7 @@ def cluster(folder: Path) -> Iterator[list[Redis]]:
         for n in range(6):
             node = Redis(
                 folder / str(n), *PERSISTENCE["none"], "--cluster-enabled", "yes",
-                "--cluster-node-timeout", "1000", port=free_port(bus=True),
+                "--cluster-node-timeout", "1000", port=free_port(10_000),
             )  # fmt: skip
             stack.callback(node.kill)
             nodes.append(node.start())

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from sseprog.testing._server import free_port
+
 from .client import Fleet
 from .invariants import differences
-from .scene import HEARTBEAT, LEASE, Process, Web, free_port, wait_until
+from .scene import HEARTBEAT, LEASE, Process, Web, wait_until
 from .services import PostgreSQL, Redis
 
 AWAY = 8.0

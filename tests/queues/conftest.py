@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -15,23 +14,12 @@ from types import ModuleType
 import pytest
 
 from sseprog import Hub, JobNotFound, Progress
+from sseprog.testing._server import free_port
 
 HERE = Path(__file__).parent
 REDIS = "/usr/bin/redis-server"
 
 LEASE = 1.0  # seconds: a job whose process was killed is lost after two
-
-
-def free_port(count: int = 1) -> int:
-    """Return a port that nobody listens on; of ``count`` in a row, the first."""
-    while True:
-        port = random.randrange(12_000, 32_000)  # noqa: S311 - below those given to clients
-        try:
-            for further in range(port, port + count):
-                socket.create_server(("127.0.0.1", further)).close()
-        except (OSError, OverflowError):
-            continue
-        return port
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 20, *, what: str = "") -> None:

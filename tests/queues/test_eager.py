@@ -11,8 +11,7 @@ from kombu.exceptions import OperationalError
 
 from sseprog import Hub, JobFailed, JobNotFound
 from sseprog.celery import current_job, install, owned_by
-
-from .conftest import free_port
+from sseprog.testing._server import free_port
 
 
 @pytest.fixture

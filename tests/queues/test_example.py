@@ -11,7 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from .conftest import HERE, Workers, free_port, wait_until
+from sseprog.testing._server import free_port
+
+from .conftest import HERE, Workers, wait_until
 
 PROGRAM = HERE.parents[1] / "examples/transcode/run.py"
 
@@ -27,7 +29,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def running(workers: Workers, redis_url: str, video: Path) -> Any:
-    port = free_port(2)
+    port = free_port(1)
     process = workers.start(PROGRAM, video, f"{redis_url}/2", str(port), ready="Ctrl-C ends it")
     process.addresses = [f"http://127.0.0.1:{number}" for number in (port, port + 1)]
 
