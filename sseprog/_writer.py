@@ -56,7 +56,7 @@ class Writer:
         self._changed = threading.Condition(threading.Lock())
         self._outbox = Outbox(settings.retention)
         self._away = Away(store, "reports wait, and are merged", lambda: True)
-        self._waited = False  # in vain, for a store that has been away since
+        self._waited = False  # in vain, for a store that has said nothing since
         self._holdings: dict[str, Holding] = {}
         self._ended: OrderedDict[str, Holding] = OrderedDict()
         self._unheld: dict[str, Holding] = {}
@@ -171,7 +171,7 @@ class Writer:
             while any(of and of.unsent and not of.refused for of in waiting):
                 left = deadline - time.monotonic()
                 if left <= 0 or self._closed:
-                    self._waited = self._away.since < math.inf
+                    self._waited = True
                     return False
                 self._changed.wait(left)
         return True
@@ -228,7 +228,7 @@ class Writer:
     def close(self, timeout: float) -> None:
         """Write what waits, in ``timeout`` seconds at most, and let the thread end."""
         with self._changed:
-            if self._waited and self._away.since < math.inf:
+            if self._waited:
                 timeout = min(timeout, 1.0)  # the time for it was spent before
             deadline = time.monotonic() + timeout
             while (waiting := len(self._outbox) + len(self._sending)) and self._is_running():
@@ -378,8 +378,9 @@ class Writer:
                 calls += self._note(sending, answer, lost)
             if lost:
                 calls += self._restore(lost)
-            if seconds:
+            if answers:
                 self._waited = False
+            if seconds:
                 self.note_back(seconds)
                 self._outbox.is_away = False
                 self._reassert()
