@@ -56,7 +56,9 @@ class Reports:
     def set_progress(self, progress: float | None) -> None:
         """Take a percentage over; it never goes backwards."""
         if progress is not None:
-            progress = self._highest = max(progress, self._highest)
+            if progress > self._highest:
+                self._highest = progress
+            progress = self._highest
         self.progress = progress
 
     def set_message(self, message: str, *, by: Track | None = None) -> None:
@@ -92,7 +94,7 @@ class Reports:
             or (self.progress == 100 and before.progress != 100)
         ):
             self.publish("running")
-        else:
+        elif not self._flush_planned:
             self._plan_flush()
 
     def submit_later(self) -> None:

@@ -119,7 +119,8 @@ class Job:
         with self._lock:
             self._check()
             reports = self._reports
-            reports.read(reports.counting)  # what is said now is newer
+            if reports.counting is not None:
+                reports.read(reports.counting)  # what is said now is newer
             if stage is not UNSET:
                 reports.begin_stage(stage)
             if message is not UNSET:
@@ -228,14 +229,17 @@ class Job:
                 self._reports.submit_later()
 
     def _check(self) -> None:
+        if self._stop or self._reports.ended or self._token is None:
+            raise self._refusal()
+
+    def _refusal(self) -> JobEnded | JobCancelled:
         if self._reports.ended:
-            raise JobEnded(f"job {self.id!r} has ended, or was taken over")
+            return JobEnded(f"job {self.id!r} has ended, or was taken over")
         if self._token is None:
-            raise self._not_begun()
+            return self._not_begun()
         if self._stop == "ended":
-            raise JobEnded(f"job {self.id!r} has ended, or was taken over")
-        if self._stop:
-            raise JobCancelled(f"job {self.id!r} was cancelled")
+            return JobEnded(f"job {self.id!r} has ended, or was taken over")
+        return JobCancelled(f"job {self.id!r} was cancelled")
 
     def _not_begun(self) -> JobEnded:
         return JobEnded(f"job {self.id!r} has not begun: use it in a with block")
