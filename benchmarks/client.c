@@ -9,16 +9,21 @@
  *   accept=TEXT   the Accept header
  *
  * It opens the streams, prints a line of JSON when all have had their first byte, waits for a line
- * on its standard input, reads for SECONDS or until the event that is marked as the last, prints
- * a second line, and ends. An event is a frame whose data holds "@<due>,<number>,<last>@": the
- * time at which it was due (microseconds, CLOCK_MONOTONIC), its number within its job, from 1 on
- * without gaps, and the number of the job's last. Frames whose event is "status" repeat one, and
- * are not counted. Parsing is that of WHATWG HTML, section 9.2.6, as far as its lines.
+ * on its standard input, reads for SECONDS or until every stream has had its job's last event,
+ * prints a second line, and ends.
+ *
+ * Streams are parsed as HTTP/1.1 (RFC 9112: chunked, or until the connection closes) and as event
+ * streams (WHATWG HTML, section 9.2.6; a line ends with LF or CR LF). An event is a frame whose data
+ * holds "@<due>,<number>,<last>@": the time at which it was due (microseconds, CLOCK_MONOTONIC),
+ * its number within its job, from 1 on, and the number of the job's last. It counts when its frame
+ * is whole. A number that is skipped is a gap, one that comes again a duplicate. Frames whose event
+ * is "status" repeat an event, and are not counted; nor is data without "@".
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -30,24 +35,27 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HEAD, SIZE, DATA, DATA_END, RAW };  /* where the HTTP parser is */
+enum { HEAD, SIZE, EXTENSION, DATA, DATA_END, RAW };  /* where the HTTP parser is */
 enum { BUFFER = 1 << 18, LINE = 1 << 14, SUB = 64, BUCKETS = 64 * SUB };
 
 typedef struct {
-    int fd, state, kept;       /* kept: bytes of an unfinished line, or of the head */
-    long left;                 /* of the chunk */
+    int fd, state, kept;        /* kept: bytes of an unfinished line, or of the head */
+    long left;                  /* of the chunk */
     char *line;
-    long expected;             /* the number of the next event */
-    bool open, chunked, status, slow;
-    char id[80], frame_id[80];
+    long expected;              /* the number of the next event */
+    bool open, slow;
     double read_after;
+    char id[80];                /* the last event id, as of the last whole frame */
+    bool status, marked;        /* of the frame that is being read: so is what follows */
+    long due, number, last;
+    char frame_id[80];
 } Stream;
 
 static char buffer[BUFFER], path[512], accept_header[128] = "text/event-stream";
 static int port, epoll_fd, streams, jobs = 1, window = 64, slow, slow_rate = 1024;
 static Stream *all;
 static long opened, under_way, next_to_open, refused, cut, events, gaps, duplicates, others, bytes;
-static long finished, resumed, last_number, histogram[BUCKETS], counting;
+static long finished, resumed, last_number, histogram[BUCKETS], counting, first_due = LONG_MAX;
 static double latest, arrived;
 
 static double now(void) {
@@ -95,23 +103,11 @@ static void connect_stream(Stream *s) {
     if (connect(s->fd, (struct sockaddr *)&to, sizeof to) && errno != EINPROGRESS) fail("connect");
     s->state = HEAD;
     s->kept = 0;
-    s->open = s->chunked = s->status = false;
+    s->open = s->status = s->marked = false;
     s->frame_id[0] = 0;
     struct epoll_event e = {.events = EPOLLIN | EPOLLOUT, .data.u32 = index};
     if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, s->fd, &e)) fail("epoll_ctl");
     under_way++;
-}
-
-static void request(Stream *s) {
-    char target[640], text[1200];
-    snprintf(target, sizeof target, path, (int)((s - all) % jobs));
-    int length = snprintf(text, sizeof text,
-                          "GET %s HTTP/1.1\r\nHost: localhost\r\nAccept: %s\r\n%s%s%s\r\n", target,
-                          accept_header, s->id[0] ? "Last-Event-ID: " : "", s->id,
-                          s->id[0] ? "\r\n" : "");
-    if (write(s->fd, text, length) != length) fail("write");
-    struct epoll_event e = {.events = EPOLLIN, .data.u32 = s - all};
-    if (epoll_ctl(epoll_fd, EPOLL_CTL_MOD, s->fd, &e)) fail("epoll_ctl");
 }
 
 static void drop(Stream *s) {
@@ -121,52 +117,78 @@ static void drop(Stream *s) {
     s->fd = -1;
 }
 
-static void on_data(Stream *s, const char *text, int length) {
-    const char *at = memchr(text, '@', length);
-    if (s->status || !at) {
-        others += !s->status;
+static void request(Stream *s) {
+    char target[640], text[1200];
+    snprintf(target, sizeof target, path, (int)((s - all) % jobs));
+    int length = snprintf(text, sizeof text,
+                          "GET %s HTTP/1.1\r\nHost: localhost\r\nAccept: %s\r\n%s%s%s\r\n", target,
+                          accept_header, s->id[0] ? "Last-Event-ID: " : "", s->id,
+                          s->id[0] ? "\r\n" : "");
+    if (write(s->fd, text, length) != length) {  /* refused, or reset */
+        drop(s);
+        if (!cut++) fprintf(stderr, "client: a request was refused: %s\n", strerror(errno));
         return;
     }
+    struct epoll_event e = {.events = EPOLLIN, .data.u32 = s - all};
+    if (epoll_ctl(epoll_fd, EPOLL_CTL_MOD, s->fd, &e)) fail("epoll_ctl");
+}
+
+/* Take note of an event's mark, if the data has one. */
+static void on_data(Stream *s, const char *text, int length) {
+    const char *at = memchr(text, '@', length);
+    if (!at) return;
     char *end;
-    long due = strtol(at + 1, &end, 10), number, last;
+    s->due = strtol(at + 1, &end, 10);
     if (*end != ',') return;
-    number = strtol(end + 1, &end, 10);
-    last = strtol(end + 1, &end, 10);
-    last_number = last;
+    s->number = strtol(end + 1, &end, 10);
+    if (*end != ',') return;
+    s->last = strtol(end + 1, &end, 10);
+    s->marked = *end == '@';
+}
+
+static void on_event(Stream *s) {
+    last_number = s->last;
     if (!counting || s->slow) return;
     events++;
-    if (number < s->expected) {
+    if (s->number < s->expected) {
         duplicates++;
         return;
     }
-    gaps += number - s->expected;
-    s->expected = number + 1;
-    finished += number == last;
-    histogram[bucket_of((long)(arrived * 1e6) - due)]++;
+    gaps += s->number - s->expected;
+    s->expected = s->number + 1;
+    finished += s->number == s->last;
+    histogram[bucket_of((long)(arrived * 1e6) - s->due)]++;
+    if (s->due < first_due) first_due = s->due;
     latest = arrived;
 }
 
-static void on_line(Stream *s, const char *line, int length) {
-    if (length && line[length - 1] == '\r') length--;
+/* Take a line without its end; text[length] is a byte that ends any number. */
+static void on_line(Stream *s, const char *text, int length) {
+    if (length && text[length - 1] == '\r') length--;
     if (!length) {  /* the frame is whole */
-        s->status = false;
         if (s->frame_id[0]) memcpy(s->id, s->frame_id, sizeof s->id);
-    } else if (length > 5 && !memcmp(line, "data:", 5)) {
-        on_data(s, line + 5, length - 5);
-    } else if (length > 3 && !memcmp(line, "id:", 3)) {
-        int skip = line[3] == ' ' ? 4 : 3;
-        if (length - skip < (int)sizeof s->frame_id) {
-            memcpy(s->frame_id, line + skip, length - skip);
-            s->frame_id[length - skip] = 0;
-        }
-    } else if (length >= 13 && !memcmp(line, "event: status", 13)) {
-        s->status = true;
+        if (s->marked && !s->status) on_event(s);
+        s->status = s->marked = false;
+        return;
+    }
+    const char *colon = memchr(text, ':', length);
+    int name = colon ? colon - text : length, skip = name + (colon != NULL);
+    if (skip < length && text[skip] == ' ') skip++;
+    const char *value = text + skip;
+    length -= skip;
+    if (name == 4 && !memcmp(text, "data", 4)) {
+        on_data(s, value, length);
+    } else if (name == 5 && !memcmp(text, "event", 5)) {
+        s->status = length == 6 && !memcmp(value, "status", 6);
+    } else if (name == 2 && !memcmp(text, "id", 2) && length < (int)sizeof s->frame_id) {
+        memcpy(s->frame_id, value, length);
+        s->frame_id[length] = 0;
     }
 }
 
 static void keep(Stream *s, const char *text, int length) {
     if (!s->line && !(s->line = malloc(LINE))) fail("malloc");
-    if (s->kept + length > LINE) { errno = EMSGSIZE; fail("a line"); }
+    if (s->kept + length >= LINE) { errno = EMSGSIZE; fail("a line"); }
     memcpy(s->line + s->kept, text, length);
     s->kept += length;
 }
@@ -187,6 +209,7 @@ static void on_body(Stream *s, const char *text, int length) {
         int taken = end - text;
         if (s->kept) {
             keep(s, text, taken);
+            s->line[s->kept] = '\n';
             on_line(s, s->line, s->kept);
             s->kept = 0;
         } else {
@@ -199,46 +222,58 @@ static void on_body(Stream *s, const char *text, int length) {
 
 /* Take the status line and the headers off; return how many bytes of `text` they took. */
 static int on_head(Stream *s, const char *text, int length) {
-    int before = s->kept;
-    keep(s, text, length);
+    int before = s->kept, room = LINE - 1 - before;
+    keep(s, text, length < room ? length : room);
     char *end = memmem(s->line, s->kept, "\r\n\r\n", 4);
+    if (!end && length > room) { errno = EMSGSIZE; fail("a response's head"); }
     if (!end) return length;
     *end = 0;
-    int taken = end + 4 - s->line - before;
+    int taken = end + 4 - (s->line + before);
     if (strncmp(s->line, "HTTP/1.1 200", 12)) {
         if (!refused++) fprintf(stderr, "client: %s\n", s->line);
     }
-    s->chunked = strcasestr(s->line, "transfer-encoding: chunked") != NULL;
-    s->state = s->chunked ? SIZE : RAW;
+    s->state = strcasestr(s->line, "\r\ntransfer-encoding: chunked") ? SIZE : RAW;
     s->kept = 0;
     s->left = 0;
     return taken;
 }
 
+/* A stream is over: its job has ended, or it was cut off. */
+static void on_end(Stream *s) {
+    drop(s);
+    if (last_number && s->expected > last_number) return;
+    if (!cut++) fprintf(stderr, "client: a stream was cut\n");
+}
+
 static void on_bytes(Stream *s, const char *text, int length) {
-    while (length) {
-        int taken = length;
+    while (length && s->fd >= 0) {
+        int taken = 1;
+        char c = *text | 0x20;  /* in lower case, if it is a letter */
         switch (s->state) {
         case HEAD:
             taken = on_head(s, text, length);
             break;
         case RAW:
-            on_body(s, text, length);
+            taken = length;
+            on_body(s, text, taken);
             break;
         case SIZE:
-            taken = 1;
-            char c = *text | 0x20;
-            if (*text == '\n') s->state = s->left ? DATA : DATA_END;
-            else if (c >= '0' && c <= '9') s->left = s->left * 16 + c - '0';
+            if (c >= '0' && c <= '9') s->left = s->left * 16 + c - '0';
             else if (c >= 'a' && c <= 'f') s->left = s->left * 16 + c - 'a' + 10;
+            else s->state = EXTENSION;
+            if (s->state == SIZE) break;
+            /* fall through */
+        case EXTENSION:
+            if (*text != '\n') break;
+            if (s->left) s->state = DATA;
+            else on_end(s);  /* the last chunk is empty */
             break;
         case DATA:
-            if (taken > s->left) taken = s->left;
+            taken = length < s->left ? length : s->left;
             on_body(s, text, taken);
             if (!(s->left -= taken)) s->state = DATA_END;
             break;
         case DATA_END:
-            taken = 1;
             if (*text == '\n') s->state = SIZE;
         }
         text += taken;
@@ -246,7 +281,7 @@ static void on_bytes(Stream *s, const char *text, int length) {
     }
 }
 
-static void on_event(struct epoll_event *e) {
+static void on_ready(struct epoll_event *e) {
     Stream *s = &all[e->data.u32];
     if (s->fd < 0) return;
     if (e->events & EPOLLOUT) {
@@ -258,22 +293,20 @@ static void on_event(struct epoll_event *e) {
         epoll_ctl(epoll_fd, EPOLL_CTL_MOD, s->fd, &none);
         return;
     }
-    ssize_t got = read(s->fd, buffer, s->slow && s->open ? slow_rate : BUFFER);
+    ssize_t got = read(s->fd, buffer, s->slow && s->open ? slow_rate : BUFFER - 1);
     if (got > 0) {
         arrived = now();
         on_bytes(s, buffer, got);
         if (s->slow) s->read_after = now() + (double)got / slow_rate;
     } else if (got == 0 || errno != EAGAIN) {
-        drop(s);
-        if (last_number && s->expected > last_number) return;  /* a job's end */
-        if (!cut++) fprintf(stderr, "client: a stream was cut\n");
+        on_end(s);
     }
 }
 
 static void poll_for(double seconds) {
     struct epoll_event found[512];
     int count = epoll_wait(epoll_fd, found, 512, seconds > 0 ? (int)(seconds * 1e3) + 1 : 0);
-    for (int i = 0; i < count; i++) on_event(&found[i]);
+    for (int i = 0; i < count; i++) on_ready(&found[i]);
 }
 
 static double cpu(void) {
@@ -344,7 +377,7 @@ int main(int count, char **args) {
     printf("{\"events\":%ld,\"seconds\":%.4f,\"p50\":%.4f,\"p99\":%.4f,\"max\":%.4f,\"gaps\":%ld,"
            "\"duplicates\":%ld,\"missing\":%ld,\"finished\":%ld,\"bytes\":%ld,\"cut\":%ld,"
            "\"refused\":%ld,\"resumed\":%ld,\"others\":%ld,\"cpu\":%.4f}\n",
-           events, (events ? latest : now()) - begun, percentile(0.5), percentile(0.99), percentile(1), gaps,
+           events, events ? latest - first_due / 1e6 : now() - begun, percentile(0.5), percentile(0.99), percentile(1), gaps,
            duplicates, missing, finished, bytes, cut, refused, resumed, others, cpu() - before);
     return 0;
 }

@@ -5,12 +5,13 @@ that a slow reader holds up all others.
 """
 
 import asyncio
+import os
 from collections import defaultdict, deque
-from urllib.parse import parse_qsl
 
-from .publisher import frame, publish_on_time
+from .publisher import frame
+from .starting import Start
 
-HEARTBEAT = 15.0
+HEARTBEAT = float(os.environ.get("HEARTBEAT", "15"))
 START = {
     "type": "http.response.start",
     "status": 200,
@@ -23,19 +24,19 @@ grown = asyncio.Event()
 tasks = []
 
 
+def publish(job, message):
+    waiting.append((job, b"event: progress\ndata: %b\n\n" % frame(job, message)))
+    grown.set()
+
+
+start = Start(publish)
+
+
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
-        await receive()
-        tasks[:] = [asyncio.create_task(deliver()), asyncio.create_task(keep_alive())]
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await send({"type": "lifespan.shutdown.complete"})
+        await lifespan(receive, send)
     elif scope["path"] == "/start":
-        loop = asyncio.get_running_loop()
-        query = dict(parse_qsl(scope["query_string"].decode()))
-        publish_on_time(lambda *event: loop.call_soon_threadsafe(publish, *event), query)
-        await send({"type": "http.response.start", "status": 204, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
+        await start(scope, receive, send)
     else:
         job = int(scope["path"].rpartition("/")[2])
         await send(START)
@@ -46,9 +47,12 @@ async def app(scope, receive, send):
         del sends[job][send]
 
 
-def publish(job, message):
-    waiting.append((job, b"event: progress\ndata: %b\n\n" % frame(job, message)))
-    grown.set()
+async def lifespan(receive, send):
+    await receive()
+    tasks[:] = [asyncio.create_task(deliver()), asyncio.create_task(keep_alive())]
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await send({"type": "lifespan.shutdown.complete"})
 
 
 async def deliver():

@@ -1,48 +1,68 @@
 """What every contender publishes, and when: the same events at the same times."""
 
+import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
-__all__ = ["SIZE", "frame", "publish_on_time", "text"]
-
-SIZE = 250
-"""Bytes of an event, about: those of a job's state with a short message."""
+__all__ = ["frame", "publish_on_time", "schedule", "state"]
 
 Publish = Callable[[int, str], object]
 
 
-def text(due: float, number: int, last: int) -> str:
-    """Return an event's message: what the load client checks and times it by."""
-    return f"@{due * 1e6:.0f},{number},{last}@"
+def state(job: int, message: str) -> dict[str, Any]:
+    """Return the data of an event: what sseprog sends for a job with a short message."""
+    return {
+        "job_id": f"job-{job}",
+        "status": "running",
+        "stage": "importing",
+        "progress": 50,
+        "message": message,
+        "details": {},
+        "eta": None,
+        "started_at": "2026-01-01T00:00:00.000Z",
+        "updated_at": "2026-01-01T00:00:00.000Z",
+    }
 
 
 def frame(job: int, message: str) -> bytes:
-    """Return the data of an event, as those contenders send it that have no format of their own."""
-    return (
-        f'{{"job_id":"job-{job}","status":"running","stage":"importing","progress":50,"message":'
-        f'"{message}","details":{{}},"eta":null,"started_at":"2026-01-01T00:00:00.000Z",'
-        f'"updated_at":"2026-01-01T00:00:00.000Z"}}'
-    ).encode()
+    """Return the same as JSON."""
+    return json.dumps(state(job, message), separators=(",", ":")).encode()
+
+
+def schedule(rate: float, seconds: float, jobs: int) -> Iterator[list[tuple[int, str]]]:
+    """Yield the events that are due, each list of ``(job, message)`` when it is.
+
+    ``rate`` is in events a second and job; the jobs take turns. A message holds what the load
+    client checks and times an event by. What is late since the process was busy is stamped with
+    the time at which it was due.
+    """
+    last = round(rate * seconds)
+    start = time.monotonic() + 0.2
+    count = 0
+    while count < last * jobs:
+        time.sleep(max(0.0, start + count / (rate * jobs) - time.monotonic()))
+        until = (time.monotonic() - start) * rate * jobs
+        now = range(count, min(max(count, int(until)) + 1, last * jobs))
+        due = (start + number / (rate * jobs) for number in now)
+        yield [
+            (number % jobs, f"@{1e6 * at:.0f},{number // jobs + 1},{last}@")
+            for number, at in zip(now, due, strict=True)
+        ]
+        count = now.stop
 
 
 def publish_on_time(publish: Publish, query: dict[str, str]) -> None:
     """Call ``publish(job, message)`` from a thread of its own, at fixed times.
 
-    ``query`` has ``rate`` (events a second and job), ``seconds`` and ``jobs``. What is late since
-    the process was busy is stamped with the time at which it was due.
+    ``query`` has ``rate`` (events a second and job), ``seconds`` and ``jobs``.
     """
-    rate, seconds = float(query["rate"]), float(query["seconds"])
-    jobs = int(query.get("jobs", "1"))
-    threading.Thread(target=_run, args=(publish, rate, seconds, jobs), daemon=True).start()
 
+    def run() -> None:
+        given = float(query["rate"]), float(query["seconds"]), int(query.get("jobs", "1"))
+        for due in schedule(*given):
+            for job, message in due:
+                publish(job, message)
 
-def _run(publish: Publish, rate: float, seconds: float, jobs: int) -> None:
-    last = round(rate * seconds)
-    start = time.monotonic() + 0.2
-    for count in range(last * jobs):
-        due = start + count / (rate * jobs)
-        early = due - time.monotonic()
-        if early > 0:
-            time.sleep(early)
-        publish(count % jobs, text(due, count // jobs + 1, last))
+    threading.Thread(target=run, daemon=True).start()
