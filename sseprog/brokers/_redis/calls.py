@@ -140,7 +140,8 @@ def _exchange(sents: Sequence[_Sent]) -> list[tuple[_Sent, Any]]:
             if sent.asking:
                 commands.append(("ASKING",))
             commands.append(sent.parts)
-        wire.send_packed_command(wire.pack_commands(commands))
+        # In one piece: after each send the thread may wait its turn to go on (the GIL).
+        wire.send_packed_command([b"".join(wire.pack_commands(commands))])
     answers = []
     for group in by_node.values():
         wire = group[0].link.wire
