@@ -122,7 +122,9 @@ def _side(side: Side, *, quick: bool) -> tuple[Figures, str]:
         return call(side.contender, side.load), ""
     contender = CONTENDERS[side.contender]
     contender.prepare()
-    load = replace(side.load, seconds=min(side.load.seconds, 2.0)) if quick else side.load
+    load = side.load
+    if quick and load.rate:
+        load = replace(load, seconds=min(load.seconds, 2.0))
     return run(contender, load)
 
 

@@ -12,7 +12,7 @@ from statistics import median
 from sseprog import Hub
 
 THROTTLES = {"published": 0.0, "merged": 3600.0}
-ROUNDS, SECONDS = 7, 0.2
+ROUNDS, SECONDS = 3, 0.2
 
 
 def main(what: str, count: int) -> None:

@@ -11,7 +11,7 @@ worker_processes 1;
 worker_rlimit_nofile {files};
 error_log stderr error;
 pid {folder}/nginx.pid;
-events {{ worker_connections {files}; }}
+events {{ worker_connections {connections}; }}
 http {{
     access_log off;
     client_body_temp_path {folder};
@@ -39,6 +39,8 @@ if __name__ == "__main__":
         port=sys.argv[1],
         folder=folder,
         files=os.environ["FILES"],
+        # nginx stops to accept when a sixteenth of them is left.
+        connections=int(os.environ["FILES"]) * 5 // 4,
         heartbeat=round(float(os.environ["HEARTBEAT"])),
     )
     config = folder / "nginx.conf"
