@@ -4,14 +4,16 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ._gevent import is_patched
 from ._signals import handler_of_server
 
-__all__ = ["Connection", "gunicorn_worker", "waitress_channel"]
+__all__ = ["Connection", "gone", "gunicorn_worker", "waitress_channel"]
+
+T = TypeVar("T")
 
 # Linux and FreeBSD; the others tell of a half-closed connection with POLLHUP at best.
 _HANG_UP: Final = getattr(select, "POLLRDHUP", 0)
@@ -35,16 +37,10 @@ class Connection:
         """Whether it knows that the client has left, before a write fails."""
         return self._socket is not None
 
-    def gone(self) -> bool:
-        """Ask the kernel whether the other end has closed; reading is the server's business."""
-        if self._socket is None:
-            return False
-        number = self._socket.fileno()
-        if number < 0:
-            return True
-        asking = _poll()
-        asking.register(number, _HANG_UP)
-        return bool(asking.poll(0))
+    @property
+    def number(self) -> int | None:
+        """The number of its socket, -1 if the server has closed that, ``None`` if it is unknown."""
+        return None if self._socket is None else self._socket.fileno()
 
     def stopping(self) -> bool:
         """Tell whether the worker waits for its streams to end.
@@ -65,6 +61,24 @@ class Connection:
         if self._own is not None and not hasattr(self._own, "cipher"):
             with suppress(OSError):  # the client was faster
                 self._own.shutdown(socket.SHUT_RD)
+
+
+def gone(connected: Iterable[tuple[T, Connection]]) -> list[T]:
+    """Return whose other end has closed, of any things and their connections.
+
+    The kernel is asked once for all; reading is the server's business.
+    """
+    asking = _poll()
+    by_number: dict[int, list[T]] = {-1: []}
+    for each, connection in connected:
+        number = connection.number
+        if number is None:
+            continue
+        by_number.setdefault(number, []).append(each)  # HTTP/2 has several on one
+        if number >= 0:
+            asking.register(number, _HANG_UP)
+    left = [-1, *(number for number, _ in asking.poll(0))]
+    return [each for number in left for each in by_number[number]]
 
 
 def gunicorn_worker() -> Any:

@@ -6,6 +6,7 @@ hub makes them, under the broker's lock: nothing falls between the log and the c
 """
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncStream", "BusyStream", "SyncStream"]
 
-_SLICE: Final = 0.5  # seconds; a look costs one system call
+_NEAR: Final = 2.0
+"""Seconds; what is nearer is waited for with a timeout, which is exact, but costs more."""
 
 
 class AsyncStream(AsyncIterator[bytes]):
@@ -93,71 +95,80 @@ class AsyncStream(AsyncIterator[bytes]):
 class SyncStream(Iterator[bytes]):
     """The driver for threads. `close` ends it, also while another thread waits in it."""
 
-    __slots__ = ("__weakref__", "_connection", "_grown", "_hub", "_job_id", "client", "closed",
-                 "places", "subscription")  # fmt: skip
+    __slots__ = ("__weakref__", "_grown", "_hub", "_second", "_watch", "_watches", "client",
+                 "closed", "connection", "places", "subscription")  # fmt: skip
 
     def __init__(self, hub: "Hub", job_id: str, options: "StreamOptions") -> None:
         self.closed = True  # for __del__, should the next lines raise
         self._hub = hub
-        self._job_id = job_id
+        self._grown: threading.Event | None = None
+        self._second = math.inf
         self.client = options.get("client", "")
         self.places: Places
-        self._connection = options.get("connection")
-        self._grown = threading.Event()
+        self.connection = options.get("connection")
         cursor = Cursor.parse(options.get("last_event_id", ""))
-        log = hub.broker.watch(job_id, self._grown.set)
-        self.subscription = hub.subscribe(self, log, cursor, options)
+        self._watches = hub.watches  # of this process, and not of one that is forked from it
+        self._watch = self._watches.watch(job_id)
+        self.subscription = hub.subscribe(self, self._watch.log, cursor, options)
         self.closed = False
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> bytes:
+        subscription = self.subscription
+        if self._grown is None and self.connection is not None:
+            self._watches.look_after_clients()
         while not self.closed:
-            self._grown.clear()  # before the look, so that nothing after it goes unseen
+            if subscription.ended:
+                if self.connection is not None and self._hub.draining:
+                    self.connection.hang_up()
+                break
+            if self._grown is not None:
+                self._grown.wait(self._timeout())
             with self._hub.broker.lock:
                 now = time.monotonic()
-                chunk = self.subscription.take(now)
+                chunk = subscription.take(now)
+                # What is set by all that comes after this look, also while the chunk is written.
+                self._second = self._second_of(subscription.deadline, now)
+                self._grown = self._watch.event(self._second)
             if chunk:
                 return chunk
-            if self.subscription.ended:
-                if self._connection is not None and self._hub.draining:
-                    self._connection.hang_up()
-                break
-            self._wait(self.subscription.deadline - now)
         self.close()
         raise StopIteration
 
-    def _wait(self, seconds: float) -> None:
-        """Wait until the log has grown; in slices, to see whether either end has given up."""
-        connection = self._connection
-        if connection is None:
-            self._grown.wait(min(seconds, threading.TIMEOUT_MAX))
-            return
-        grown = self._grown.wait(min(seconds, _SLICE))
-        if connection.stopping():
-            self._hub.drain()
-        elif not grown and connection.gone():
-            self.close()
+    def _second_of(self, deadline: float, now: float) -> float:
+        """Return when the look after clients shall wake this stream; infinity for not at all."""
+        if self.connection is None or deadline < now + _NEAR or self._hub.draining:
+            return math.inf
+        return round(deadline, 0)
+
+    def _timeout(self) -> float | None:
+        """Return how long to wait, which is for ever where the look after clients wakes it."""
+        if self._second != math.inf:
+            return None
+        return min(max(0.0, self.subscription.deadline - time.monotonic()), threading.TIMEOUT_MAX)
 
     def advance(self) -> None:
         """Let `__next__` look again. Any thread."""
-        self._grown.set()
+        self._watch.wake_second(self._second)
 
     def close(self) -> None:
         """End the stream; `__next__` stops. Calling it again does nothing."""
-        if not self.closed:
-            self._give_back()
-            self.advance()
-
-    def _give_back(self) -> None:
-        self.closed = True
-        self._hub.broker.unwatch(self._job_id, self._grown.set)
-        self._hub.unsubscribe(self)
+        with self._hub.broker.lock:
+            if self.closed:
+                return
+            self.closed = True
+            self._watches.unwatch(self._watch)
+            self._hub.unsubscribe(self)
+        self.advance()
 
     def __del__(self) -> None:
+        # Amid any statement of any thread: nobody waits, and the watches are not to be touched.
         if not self.closed:
-            self._give_back()  # and wake nobody: the event may be in the middle of a set()
+            self.closed = True
+            self._watches.forget(self._watch)
+            self._hub.unsubscribe(self)
 
 
 class BusyStream(AsyncIterator[bytes], Iterator[bytes]):
