@@ -58,14 +58,19 @@ def _arguments() -> argparse.Namespace:
         "workloads",
         nargs="*",
         metavar="WORKLOAD",
-        choices=[[], *WORKLOADS, *PRINTED],
         help="those to run; all, if none is given",
     )
     parser.add_argument("--rounds", type=int, default=3, help="A B A B ...: how often (3)")
     parser.add_argument(
         "--quick", action="store_true", help="one short round of each, which is not kept"
     )
-    return parser.parse_args()
+    asked = parser.parse_args()
+    for name in asked.workloads:
+        if name not in {*WORKLOADS, *PRINTED}:
+            parser.error(f"there is no workload {name}; --help lists them")
+    if asked.rounds < 1:
+        parser.error("--rounds is 1 at least")
+    return asked
 
 
 def _printed(name: str) -> results.Results:

@@ -196,7 +196,13 @@ def latency() -> Workload:
         [
             Case(
                 "1 job, 1 stream, 50 events/s",
-                sides(Load(streams=1, rate=50), "bare", "mounted", "route", rivals=("nchan",)),
+                sides(
+                    Load(streams=1, rate=50, seconds=6),
+                    "bare",
+                    "mounted",
+                    "route",
+                    rivals=("nchan",),
+                ),
                 [Goal("mounted", "p50", 1.2, "bare"), Goal("mounted", "p99", 0.5)],
             )
         ],
