@@ -1,12 +1,15 @@
 """The ASGI application that Starlette, FastAPI and any other ASGI framework mount."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._adapter import Adapter
 from ._asgi import Receive, Scope, Send, body_message, serve_stream, start_message
 from ._http import Incoming, Reply
 from ._signals import drain_on_signals
+
+if TYPE_CHECKING:
+    from ._streams import AsyncStream
 
 __all__ = ["ASGIApp", "incoming_of_scope", "send_reply"]
 
@@ -28,13 +31,17 @@ class ASGIApp:
             await receive()
             await send({"type": "websocket.close", "code": 1000})
         else:
-            request = self._request_of(scope, receive)
-            incoming = incoming_of_scope(scope, _path_below_mount(scope))
-            reply = await self._adapter.answer_async(request, incoming)
+            reply = await self._answer(scope, receive)
             if isinstance(reply, Reply):
                 await send_reply(reply, send)
             else:
                 await serve_stream(reply, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> "Reply | AsyncStream":
+        """On its own, lest a stream keep what it was asked for by."""
+        request = self._request_of(scope, receive)
+        incoming = incoming_of_scope(scope, _path_below_mount(scope))
+        return await self._adapter.answer_async(request, incoming)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -8,12 +8,11 @@ finished by a task, which then catches up from the log. No send is ever awaited 
 
 import asyncio
 import logging
-import time
-import types
-from collections.abc import Awaitable, Callable, Generator, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from ._http import STREAM_HEADERS, Headers
+from ._step import Left, Message, Send, rest, step, step_each
 
 if TYPE_CHECKING:
     from ._streams import AsyncStream
@@ -21,9 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Message", "Receive", "Scope", "Send", "body_message", "serve_stream", "start_message"]
 
 Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 logger = logging.getLogger("sseprog")
 
@@ -35,99 +32,116 @@ async def serve_stream(
 
     ``start`` is the message to begin with, where a framework has made one, with more headers.
     """
-    start = start or start_message(200, STREAM_HEADERS)
+    pushed = None
     try:
-        async with asyncio.timeout(stream.hub.settings.send_timeout):
-            steps = await _send_and_tell(send, start)
-            first = await anext(stream)
-            more = not stream.subscription.ended
-            steps = await _send_and_tell(send, body_message(first, more=more)) and steps
-        if not more:
+        steps = await _begin(stream, send, start)
+        if stream.subscription.ended:
             return
-        if steps:
-            await PushStream(stream, send).run(receive)
-        else:
+        if not steps:
             await _run_in_tasks(stream, receive, send)
+            return
+        # Here, not in a coroutine of its own: ten thousand of them are 2 MB.
+        pushed = PushStream(stream, send)
+        pushed.join()
+        pushed.request = asyncio.current_task()
+        while not pushed.closed and (await receive())["type"] != "http.disconnect":
+            pass
+    except asyncio.CancelledError:
+        # Ours, since the stream is over, unless the server cancelled the request as well.
+        if pushed is None or not pushed.ended_its_request():
+            raise
     except (TimeoutError, OSError):  # OSError is ASGI's word for a client that has left
         logger.info("a stream was ended: its client can't be written to")
     finally:
+        if pushed is not None:
+            pushed.leave()
         stream.close()
 
 
-class PushStream:
-    """A stream whose ``send`` is stepped by whoever publishes."""
+async def _begin(stream: "AsyncStream", send: Send, start: Message | None) -> bool:
+    """Send the head and what is due, and tell whether each send was over in one step.
 
-    __slots__ = ("_busy", "_parked", "_send", "_stream", "closed", "subscription", "tick")
+    On its own, since what it needs for that would else be kept as long as the stream.
+    """
+    steps = await _send(stream, send, start or start_message(200, STREAM_HEADERS))
+    first = await anext(stream)
+    body = body_message(first, more=not stream.subscription.ended)
+    return await _send(stream, send, body) and steps
+
+
+async def _send(stream: "AsyncStream", send: Send, message: Message) -> bool:
+    """Send within ``send_timeout``, and tell whether it was over in one step."""
+    left = step(send, message)
+    if left is not None:
+        async with asyncio.timeout(stream.hub.settings.send_timeout):
+            await rest(left)
+    return left is None
+
+
+class PushStream:
+    """A stream whose ``send`` is stepped by whoever publishes.
+
+    While a write has to wait it is not the pump's, but a task's.
+    """
+
+    __slots__ = ("_busy", "_stream", "closed", "request", "send", "subscription", "tick", "watch")
 
     def __init__(self, stream: "AsyncStream", send: Send) -> None:
         self._stream = stream
-        self._send = send
-        self._parked: asyncio.Task[Any] | None = None
+        self.request: asyncio.Task[Any] | None = None  # while it waits for the client to leave
         self._busy: asyncio.Task[None] | None = None
+        self.send = send
         self.subscription = stream.subscription
+        self.watch = stream.watch
         self.closed = False
         self.tick = 0
 
-    async def run(self, receive: Receive) -> None:
-        """Park until the client leaves or the stream has ended."""
-        stream = self._stream
-        stream.pump.add(stream.watch, self)
-        try:
-            self.advance()  # what was published while the first frame left
-            while not self.closed:
-                self._parked = asyncio.current_task()
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    break
-        except asyncio.CancelledError:
-            # Ours, from _end(), unless the server cancelled the request as well.
-            if not self.closed or self._parked is None or self._parked.uncancel():
-                raise
-        finally:
-            self.closed = True
-            self._parked = None
-            stream.pump.remove(stream.watch, self)
-            if self._busy is not None:
-                self._busy.cancel()
+    def join(self) -> None:
+        """Be woken from now on, and write what was published before."""
+        self._stream.pump.add(self)
+        self._stream.pump.advance([self])
 
-    def advance(self) -> None:
-        """Write what is due, if the last write is through."""
-        if self._busy is not None or self.closed:
+    def leave(self) -> None:
+        """Be woken and written to no more."""
+        self.closed = True
+        self.request = None
+        self._stream.pump.remove(self)
+        if self._busy is not None:
+            self._busy.cancel()
+
+    def take(self, now: float) -> bytes:
+        """Return what is due."""
+        return self.subscription.take(now)
+
+    def write(self, chunk: bytes) -> None:
+        """Write what was taken."""
+        more = not self.subscription.ended
+        for _, left in step_each([self.send], chunk, more=more):
+            self.finish(left)
             return
-        chunk = self._take()
-        if not chunk:
-            return
-        try:
-            # __await__, since an ASGI server's awaitable need not be a coroutine.
-            steps = self._send(body_message(chunk, more=not self.subscription.ended)).__await__()
-            waiting = next(steps)
-        except StopIteration:
-            if self.subscription.ended:
-                self._end()
-        except (Exception, asyncio.CancelledError) as error:
-            self._fail(error)
+        if not more:
+            self._end()
+
+    def finish(self, left: Left | BaseException) -> None:
+        """Leave to a task what is left of a write, and be out of the pump's way until then."""
+        if isinstance(left, BaseException):
+            self._fail(left)
         else:
-            self._busy = asyncio.create_task(self._catch_up(steps, waiting))
+            self._stream.pump.remove(self)
+            self._busy = asyncio.create_task(self._await(left))
 
-    async def _catch_up(self, steps: Generator[Any, None, Any], waiting: object) -> None:
-        """Finish a write that had to wait, then write what has come since."""
-        limit = self._stream.hub.settings.send_timeout
+    async def _await(self, left: Left) -> None:
         try:
-            async with asyncio.timeout(limit):
-                await _rest(steps, waiting)
-            while not self.subscription.ended and (chunk := self._take()):
-                async with asyncio.timeout(limit):
-                    await self._send(body_message(chunk, more=not self.subscription.ended))
+            async with asyncio.timeout(self._stream.hub.settings.send_timeout):
+                await rest(left)
         except Exception as error:
             self._fail(error)
+            return
+        self._busy = None
+        if self.subscription.ended:
+            self._end()
         else:
-            self._busy = None
-            if self.subscription.ended:
-                self._end()
-
-    def _take(self) -> bytes:
-        with self._stream.hub.broker.lock:
-            return self.subscription.take(time.monotonic())
+            self.join()
 
     def _fail(self, error: BaseException) -> None:
         """Give up a client that can't be written to."""
@@ -142,8 +156,13 @@ class PushStream:
         """Let the request's task return. It waits in receive(), which need not come back."""
         if not self.closed:
             self.closed = True
-            if self._parked is not None:
-                self._parked.cancel()
+            self._stream.pump.remove(self)
+            if self.request is not None:
+                self.request.cancel()
+
+    def ended_its_request(self) -> bool:
+        """Tell whether the request was cancelled by `_end`, and by nobody else."""
+        return self.closed and self.request is not None and not self.request.uncancel()
 
 
 async def _run_in_tasks(stream: "AsyncStream", receive: Receive, send: Send) -> None:
@@ -161,39 +180,9 @@ async def _run_in_tasks(stream: "AsyncStream", receive: Receive, send: Send) -> 
     listening = asyncio.create_task(listen())
     try:
         async for chunk in stream:
-            async with asyncio.timeout(stream.hub.settings.send_timeout):
-                await send(body_message(chunk, more=not stream.subscription.ended))
+            await _send(stream, send, body_message(chunk, more=not stream.subscription.ended))
     finally:
         listening.cancel()
-
-
-async def _send_and_tell(send: Send, message: Message) -> bool:
-    """Send, and tell whether it was over in one step, in the server's own hands."""
-    steps = send(message).__await__()
-    try:
-        waiting = next(steps)
-    except StopIteration:
-        return True
-    await _rest(steps, waiting)
-    return False
-
-
-@types.coroutine
-def _rest(steps: Generator[Any, None, Any], waiting: object) -> Generator[object, Any, None]:
-    """Await what is left of an awaitable that was stepped once and gave ``waiting``."""
-    while True:
-        try:
-            yield waiting
-        except BaseException as error:
-            if not hasattr(steps, "throw"):  # an iterator that is no generator: PEP 380
-                raise
-            try:
-                waiting = steps.throw(error)
-            except StopIteration:
-                return
-        else:
-            yield from steps
-            return
 
 
 def start_message(status: int, headers: Headers) -> Message:

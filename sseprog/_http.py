@@ -151,6 +151,8 @@ def finish(reply: Reply, *, head: bool) -> Reply:
 
 
 def _fields(query: str) -> dict[str, str]:
+    if not query:
+        return {}
     try:
         return dict(parse_qsl(query, keep_blank_values=True, max_num_fields=32, errors="strict"))
     except ValueError:

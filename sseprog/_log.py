@@ -18,6 +18,9 @@ _NAMES: Final[Mapping[Kind, bytes]] = {
 }
 
 
+_NOTHING_JOINED: Final = (-1, False, b"")
+
+
 class Entry(NamedTuple):
     """One event as the log keeps it: nothing but its bytes and what conflation has to know."""
 
@@ -76,7 +79,7 @@ class JobLog:
         self._head = f"id: {epoch}-".encode()
         self._entries: list[Entry] = []
         self._stage: str | None = None
-        self._joined: tuple[int, bool, bytes] | None = None
+        self._joined = _NOTHING_JOINED
         for number, line in enumerate(lines, start=seq + 1 - len(lines)):
             self.newest: Entry = self._add(number, line)
 
@@ -106,7 +109,7 @@ class JobLog:
         if self.newest.terminal:
             raise AssertionError("a log that has ended was appended to")
         self.newest = self._add(self.newest.seq + 1, line)
-        self._joined = None
+        self._joined = _NOTHING_JOINED
         if self.retention is not None and len(self._entries) > self.retention:
             del self._entries[0]
         return self.newest
@@ -114,7 +117,7 @@ class JobLog:
     def shrink(self) -> None:
         """Forget all but the newest event."""
         del self._entries[:-1]
-        self._joined = None
+        self._joined = _NOTHING_JOINED
 
     def holds(self, cursor: Cursor) -> bool:
         """Tell whether the event at ``cursor`` is kept, so that nothing after it is missing."""
@@ -136,8 +139,9 @@ class JobLog:
 
         The streams of a job nearly all ask from the same place, so the last answer is kept.
         """
-        if self._joined is not None and self._joined[:2] == (seq, conflate):
-            return self._joined[2]
+        after, shortened, frames = self._joined
+        if after == seq and shortened is conflate:
+            return frames
         start = seq + 1 - self.oldest_seq
         if start < 0:
             return None

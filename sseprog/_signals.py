@@ -9,6 +9,7 @@ import _thread
 import logging
 import signal
 import threading
+import time
 import weakref
 from contextlib import suppress
 from types import FrameType
@@ -28,15 +29,26 @@ _chained: Final[dict[int, tuple[object, object]]] = {}
 """By signal: our handler, and the one that it was put in front of."""
 
 
+_AGAIN: Final = 0.1
+"""Seconds until handlers are looked at again: that costs as much as all else at a stream's start,
+and ten thousand may start in a second."""
+_look_at = 0.0
+
+
 def drain_on_signals(hub: "Hub") -> None:
     """Drain ``hub`` on SIGTERM and SIGINT. Called as often as one likes.
 
     Nothing is chained outside the main thread, where Python allows no handler, nor where the
     server has set none: a process that dies at once of a signal keeps nobody waiting.
     """
+    global _look_at
+    now = time.monotonic()
+    if now < _look_at and hub in _hubs:
+        return
     _hubs.add(hub)
     if threading.current_thread() is not threading.main_thread():
         return
+    _look_at = now + _AGAIN
     for number in SIGNALS:
         current = signal.getsignal(number)
         # Looked at again each time: a server may set its own after the first stream.

@@ -17,6 +17,7 @@ from ._event import Cursor, busy
 if TYPE_CHECKING:
     from ._places import Places
     from ._pump import Pump
+    from ._step import Left
     from .hub import Hub, StreamOptions
 
 __all__ = ["AsyncStream", "BusyStream", "SyncStream"]
@@ -29,11 +30,12 @@ class AsyncStream(AsyncIterator[bytes]):
     """The driver for coroutines. `aclose` ends it, also while another task waits in it."""
 
     __slots__ = ("__weakref__", "_waiter", "client", "closed", "hub", "places", "pump",
-                 "subscription", "tick", "watch")  # fmt: skip
+                 "send", "subscription", "tick", "watch")  # fmt: skip
 
     def __init__(self, hub: "Hub", job_id: str, pump: "Pump", options: "StreamOptions") -> None:
         self.closed = True  # for __del__, should the next lines raise
         self.tick = 0
+        self.send = None
         self.hub = hub
         self.pump = pump
         self.client = options.get("client", "")
@@ -49,28 +51,38 @@ class AsyncStream(AsyncIterator[bytes]):
 
     async def __anext__(self) -> bytes:
         while not self.closed:
+            now = time.monotonic()
+            if self.hub.draining:
+                self.subscription.drain(now)
             with self.hub.broker.lock:
-                chunk = self.subscription.take(time.monotonic())
+                chunk = self.subscription.take(now)
             if chunk:
                 return chunk
             if self.subscription.ended:
                 break
             self._waiter = self.pump.loop.create_future()
-            self.pump.add(self.watch, self)
+            self.pump.add(self)
             try:
                 # What was published since `take` found nobody to wake.
                 if not self.subscription.behind:
                     await self._waiter
             finally:
                 self._waiter = None
-                self.pump.remove(self.watch, self)
+                self.pump.remove(self)
         self.close()
         raise StopAsyncIteration
 
-    def advance(self) -> None:
-        """Let `__anext__` look again."""
+    def take(self, now: float) -> bytes:
+        """Let `__anext__` look again: it takes for itself, lest what is taken be lost with it."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+        return b""
+
+    def write(self, chunk: bytes) -> None:
+        """Do nothing: the pump writes what it takes, and gets nothing here."""
+
+    def finish(self, left: "Left | BaseException") -> None:
+        """Do nothing, as there is no ``send``."""
 
     def close(self) -> None:
         """End the stream; `__anext__` stops. Calling it again does nothing."""
@@ -78,7 +90,7 @@ class AsyncStream(AsyncIterator[bytes]):
             self.closed = True
             self.pump.unwatch(self.watch)
             self.hub.unsubscribe(self)
-            self.advance()
+            self.take(0.0)
 
     async def aclose(self) -> None:
         """End the stream, as an async generator's ``aclose`` does."""

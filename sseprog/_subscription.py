@@ -10,7 +10,27 @@ from ._event import HEARTBEAT, HEARTBEAT_EVENT, Cursor, last_retry, retry
 from ._log import JobLog
 from ._settings import Settings
 
-__all__ = ["Subscription"]
+__all__ = ["Position", "Subscription"]
+
+
+class Position:
+    """Where in a log one stream is, or all those that are in step: a cursor that moves.
+
+    ``told_at``: when something was last written there, in seconds, monotonic. ``replay_to``: what
+    comes before that number was missed while the client was away.
+    """
+
+    __slots__ = ("epoch", "replay_to", "seq", "told_at")
+
+    def __init__(self, epoch: str, seq: int, *, replay_to: int, told_at: float) -> None:
+        self.epoch = epoch
+        self.seq = seq
+        self.replay_to = replay_to
+        self.told_at = told_at
+
+    def copy(self) -> "Position":
+        """Return another one that is at the same place."""
+        return Position(self.epoch, self.seq, replay_to=self.replay_to, told_at=self.told_at)
 
 
 class Subscription:
@@ -18,14 +38,14 @@ class Subscription:
 
     No clock, no lock, no socket: the driver says what time it is (seconds, monotonic), holds the
     broker's lock around each call, and writes what it is given. A subscriber costs this object and
-    nothing else, however far it lags.
+    its position, which it may share, and nothing else, however far it lags.
 
     After each `take`: ``ended`` tells that the stream is over, ``deadline`` when to call again
     though the log has not grown.
     """
 
-    __slots__ = ("_end_at", "_epoch", "_head", "_heartbeat", "_quiet", "_replay_to", "_seq",
-                 "_settings", "deadline", "ended", "log")  # fmt: skip
+    __slots__ = ("_draining", "_end_at", "_head", "_heartbeat", "_quiet", "_settings", "at",
+                 "ended", "log")  # fmt: skip
 
     def __init__(
         self,
@@ -42,16 +62,15 @@ class Subscription:
         self._settings = settings
         self._quiet = min(settings.heartbeat or math.inf, heartbeat)
         self._heartbeat = HEARTBEAT_EVENT if heartbeat_event else HEARTBEAT
+        self._draining = False
         self._end_at = math.inf
         if settings.max_stream_age:
             self._end_at = now + settings.max_stream_age * random.uniform(0.9, 1.1)  # noqa: S311
         self._head = b""
         # What a client missed while it was away is replayed whole, never conflated.
-        self._replay_to = log.newest.seq
-        self._epoch = log.epoch
-        self._seq = log.newest.seq
+        newest = log.newest.seq
+        self.at = Position(log.epoch, newest, replay_to=newest, told_at=now)
         self.ended = log.ended and cursor == log.cursor
-        self.deadline = math.inf if self.ended else now
         if self.ended:
             return
         if cursor is not None and log.holds(cursor):
@@ -69,7 +88,7 @@ class Subscription:
         chunk = self._head
         self._head = b""
         if self.behind:
-            chunk += self._news()
+            chunk += self.news(now)
         if self.log.ended:
             self.ended = True
         elif now >= self._end_at or self.log.cut:
@@ -78,41 +97,57 @@ class Subscription:
         elif not chunk and now >= self.deadline:
             chunk = self._heartbeat
         if chunk:
-            self.deadline = min(now + self._quiet, self._end_at)
+            self.at.told_at = now
         return chunk
+
+    @property
+    def deadline(self) -> float:
+        """When something is due though the log has not grown: a heartbeat, or the end."""
+        return math.inf if self.ended else min(self.at.told_at + self._quiet, self._end_at)
 
     @property
     def behind(self) -> bool:
         """Tell whether the log holds what the stream has not had."""
-        return self._seq != self.log.newest.seq or self._epoch != self.log.epoch
+        return self.at.seq != self.log.newest.seq or self.at.epoch != self.log.epoch
 
     def drain(self, now: float) -> None:
-        """Plan the end of the stream: now, or spread over the drain period."""
-        spread = random.uniform(0, self._settings.drain or 0.0)  # noqa: S311
-        self._end_at = min(self._end_at, now + spread)
-        self.deadline = min(self.deadline, self._end_at)
+        """Plan the end of the stream, once: now, or spread over the drain period."""
+        if not self._draining:
+            self._draining = True
+            spread = random.uniform(0, self._settings.drain or 0.0)  # noqa: S311
+            self._end_at = min(self._end_at, now + spread)
 
-    def _news(self) -> bytes:
-        newest = self.log.newest.seq
-        if self._epoch != self.log.epoch:  # events were lost, or the job has begun anew
-            self._epoch, self._replay_to = self.log.epoch, newest
-            self._seq = self.log.oldest_seq - 2  # from where nothing can be told any more
-        lag = newest - self._seq
+    def is_level_with(self, other: "Subscription") -> bool:
+        """Tell whether both have had the same, and are due the same next."""
+        here, there = self.at, other.at
+        return (
+            here.seq == there.seq and here.epoch == there.epoch and not (self.ended or self._head)
+        )
+
+    def news(self, now: float) -> bytes:
+        """Move to the newest event, with all that share the position; return what they get."""
+        log, at = self.log, self.at
+        newest = log.newest.seq
+        if at.epoch != log.epoch:  # events were lost, or the job has begun anew
+            at.epoch, at.replay_to = log.epoch, newest
+            at.seq = log.oldest_seq - 2  # from where nothing can be told any more
         limit = self._settings.conflate_after
-        conflate = limit is not None and lag > limit and self._seq >= self._replay_to
-        news = self.log.since(self._seq, conflate=conflate)
-        self._seq = newest
+        conflate = limit is not None and newest - at.seq > limit and at.seq >= at.replay_to
+        news = log.since(at.seq, conflate=conflate)
+        at.seq = newest
         if news is None:
             self._start_at_newest(resumed=False)
             news = self._head
             self._head = b""
-            if self._seq != newest:
-                news += self.log.since(self._seq, conflate=False) or b""
-                self._seq = newest
+            if at.seq != newest:
+                news += log.since(at.seq, conflate=False) or b""
+                at.seq = newest
+        if news:
+            at.told_at = now
         return news
 
     def _start(self, seq: int, *, resumed: bool | None = None) -> None:
-        self._seq = seq
+        self.at.seq = seq
         self._head = self.log.status(seq, resumed=resumed)
 
     def _start_at_newest(self, *, resumed: bool | None) -> None:
@@ -122,5 +157,5 @@ class Subscription:
             return
         # The terminal event follows as an event of its own; who is cut off between the two
         # must still get it, so the status is not yet its place in the log.
-        self._seq = newest.seq - 1
+        self.at.seq = newest.seq - 1
         self._head = self.log.status(newest.seq, resumed=resumed, as_id=newest.seq - 1)

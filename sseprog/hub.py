@@ -102,7 +102,7 @@ class Hub:
     def _start_anew(self) -> None:
         self.timer = Timer()
         self._draining = False
-        self.iterators: weakref.WeakSet[AsyncStream | SyncStream] = weakref.WeakSet()
+        self.iterators: weakref.WeakSet[SyncStream] = weakref.WeakSet()
         self._places = Places(self.settings)
         self._pumps: dict[asyncio.AbstractEventLoop, Pump] = {}
         self.watches = Watches(self)
@@ -305,8 +305,7 @@ class Hub:
             for stream in streams:
                 stream.subscription.drain(now)
         for stream in streams:
-            if isinstance(stream, SyncStream):
-                stream.advance()
+            stream.advance()
         for pump in list(self._pumps.values()):
             pump.drain()
 
@@ -380,7 +379,8 @@ class Hub:
         )
         self._places.take(stream.client)
         stream.places = self._places  # of this process, and not of one that is forked from it
-        self.iterators.add(stream)
+        if isinstance(stream, SyncStream):  # the others' pumps know them
+            self.iterators.add(stream)
         return subscription
 
     def unsubscribe(self, stream: AsyncStream | SyncStream) -> None:

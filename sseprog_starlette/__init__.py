@@ -37,7 +37,7 @@ Authorize = Callable[[Request, str, str | None], bool | Awaitable[bool]]
 """``(request, job_id, owner) -> bool``, sync or async: may this request see this job?"""
 
 
-class ProgressApp:
+class ProgressApp(ASGIApp):
     """The routes of the protocol as an ASGI application, to mount.
 
     ``authorize`` decides who may watch; by default a job with an owner is for that user, by
@@ -50,10 +50,7 @@ class ProgressApp:
         if not isinstance(hub, Hub):
             raise TypeError(f"ProgressApp takes a Hub, not {type(hub).__name__}")
         adapter = Adapter(hub, authorize, user_of=_user_of, passing=(HTTPException,))
-        self._app = ASGIApp(adapter, Request)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope, receive, send)
+        super().__init__(adapter, Request)
 
 
 def progress_routes(hub: Hub, *, authorize: Authorize | None = None) -> list[BaseRoute]:
