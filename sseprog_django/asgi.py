@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
 
 from sseprog._asgi import Message, Receive, Scope, Send, body_message, serve_stream
-from sseprog.adapters import Reply
+from sseprog.adapters import AsyncStream, Reply
 
 from ._body import HANDOVER, Handover, close_connections, late
 
@@ -27,21 +27,32 @@ def with_streams(application: Application) -> Application:
         if scope["type"] != "http" or not scope["path"].endswith("/stream"):
             await application(scope, receive, send)
             return
-        handover = Handover()
-        link = _Link(handover, receive, send)
-        async with ThreadSensitiveContext():  # which outlives Django's own
-            await application({**scope, HANDOVER: handover}, link.receive, link.send)
-            if handover.taken:
-                await sync_to_async(close_connections)()
-        if handover.taken and handover.open is not None:
-            opened = handover.open()
-            if not isinstance(opened, Reply):
-                await serve_stream(opened, receive, send, start=link.held)
-            elif link.held is not None:
-                await send(link.held)
-                await send(body_message(late(opened), more=False))
+        opened, start = await _asked(application, scope, receive, send)
+        if isinstance(opened, AsyncStream):
+            await serve_stream(opened, receive, send, start=start)
+        elif opened is not None and start is not None:
+            await send(start)
+            await send(body_message(late(opened), more=False))
 
     return serve
+
+
+async def _asked(
+    application: Application, scope: Scope, receive: Receive, send: Send
+) -> tuple[Reply | AsyncStream | None, Message | None]:
+    """Let Django answer; return what is to be sent in place of its body, and how it begins.
+
+    On its own, so that the request and all that Django made of it are let go of before the stream.
+    """
+    handover = Handover()
+    link = _Link(handover, receive, send)
+    async with ThreadSensitiveContext():  # which outlives Django's own
+        await application({**scope, HANDOVER: handover}, link.receive, link.send)
+        if handover.taken:
+            await sync_to_async(close_connections)()
+    if not handover.taken or handover.open is None:
+        return None, None
+    return handover.open(), link.held
 
 
 class _Link:

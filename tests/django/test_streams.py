@@ -1,6 +1,7 @@
 """Streams in one process: how they are opened, read and closed, by Django's own test clients."""
 
 import asyncio
+import gc
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +11,7 @@ from django.test import AsyncClient, Client, RequestFactory, override_settings
 
 from sseprog import Hub
 from sseprog._asgi import Message
+from sseprog.adapters import Incoming
 from sseprog_django import views
 from sseprog_django.asgi import with_streams
 
@@ -177,6 +179,20 @@ def test_with_streams_ends_a_stream_when_its_client_leaves(people: None, hub: Hu
         assert asking.sent[0]["status"] == 200
         assert all(message["type"] == "http.response.body" for message in asking.sent[1:])
 
+    asyncio.run(play())
+
+
+def test_with_streams_keeps_nothing_of_the_request_while_it_streams(people: None, hub: Hub) -> None:
+    async def play() -> None:
+        hub.create("j")
+        asking = Asking()
+        await asking.until(b"event: status")
+        gc.collect()
+        assert not [each for each in gc.get_objects() if isinstance(each, Incoming)]
+        asking.leave.set()
+        await asyncio.wait_for(asking.task, 10)
+
+    gc.collect()
     asyncio.run(play())
 
 
