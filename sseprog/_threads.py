@@ -11,7 +11,6 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from ._connection import gone
-from ._streams import SyncStream
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -113,11 +112,10 @@ class Watches:
         """End the streams whose client has left, and all when the worker is to stop."""
         now = time.monotonic()
         with self.hub.broker.lock:
-            iterators: list[object] = list(self.hub.iterators)
             streams = [
                 (stream, stream.connection)
-                for stream in iterators
-                if isinstance(stream, SyncStream) and stream.connection is not None
+                for stream in list(self.hub.iterators)
+                if stream.connection is not None
             ]
             self._looking = bool(streams)
             watches = list(self._by_job.values())
