@@ -734,45 +734,6 @@ begun.wait(10)
 # What it costs
 
 
-class Counting:
-    """Count what is serialised: an observer sees each event once, with its one encoding."""
-
-    def __init__(self) -> None:
-        self.data: list[bytes] = []
-
-    @hookimpl
-    def sseprog_event(self, event: Any) -> None:
-        self.data.append(event.data)
-
-
-@pytest.mark.parametrize("subscribers", [1, 1000])
-def test_an_event_is_serialised_once_for_all_its_subscribers(hub: Hub, subscribers: int) -> None:
-    encoded = 0
-    counting = Counting()
-    hub.plugins.register(counting)
-    job_id = hub.create()
-    streams = [hub.stream(job_id) for _ in range(subscribers)]
-    for stream in streams:
-        next(stream)
-
-    def profile(frame: Any, event: str, argument: Any) -> None:
-        nonlocal encoded
-        if event == "call" and frame.f_code is Progress.to_json.__code__:
-            encoded += 1
-
-    sys.setprofile(profile)
-    try:
-        with hub.job(job_id) as job:
-            for percent in range(5):
-                job.update(percent)
-        received = [next(stream) for stream in streams]
-    finally:
-        sys.setprofile(None)
-    assert encoded == 7
-    assert len(counting.data) == 8, "one more, for the making of the job"
-    assert len({id(chunk) for chunk in received}) == 1, "joined once, too"
-
-
 def rss() -> int:
     """Return the resident memory of this process, in bytes."""
     with open("/proc/self/statm") as file:
