@@ -76,7 +76,7 @@ class Watch:
 
     def wake(self) -> None:
         """Note that the log has grown. Any thread."""
-        if self or self._pump.forgotten:
+        if self._in_step or self.apart or self._pump.forgotten:
             self._pump.schedule(self)
 
     def flush(self) -> int:
@@ -89,18 +89,20 @@ class Watch:
         news, lag = b"", 0
         with self._pump.hub.broker.lock:
             now = time.monotonic()
-            due = take_each(self.apart, now)
+            due = take_each(self.apart, now) if self.apart else ()
             if self._in_step:
                 first = next(iter(self._in_step)).subscription
                 lag = self.log.newest.seq - first.at.seq
                 news = first.news(now)
         if news:
             unfinished = step_each(list(self._in_step.values()), news, more=True)
-            for stream, left in [(list(self._in_step)[place], left) for place, left in unfinished]:
-                stream.finish(left)
+            if unfinished:
+                streams = list(self._in_step)
+                for place, left in unfinished:
+                    streams[place].finish(left)
         for stream, chunk in due:
             stream.write(chunk)
-        if not over:
+        if self.apart and not over:
             self._fall_in()
         return lag
 
@@ -145,6 +147,7 @@ class Pump:
         self._grown: deque[Watch] = deque()
         self.forgotten: deque[Watch] = deque()
         self._scheduled = False
+        self._flushing = False
         self._rest_until = 0.0
         # Streams by the tick of their deadline: one timer for all heartbeats and ends.
         self._resolution = min(0.1, max(0.005, (hub.settings.heartbeat or 16.0) / 16))
@@ -193,14 +196,19 @@ class Pump:
         """Write what is due to streams that are apart."""
         with self.hub.broker.lock:
             due = take_each(streams, time.monotonic())
-        for stream, chunk in due:
-            stream.write(chunk)
+        self._flushing = True
+        try:
+            for stream, chunk in due:
+                stream.write(chunk)
+        finally:
+            self._flushing = False
 
     def schedule(self, watch: Watch) -> None:
         """Flush ``watch`` in the loop's next turn. Any thread; crosses over once per burst."""
         here = asyncio._get_running_loop() is self.loop
-        if here and len(watch) <= INLINE:
-            watch.flush()
+        # Not amid a flush, whose sends may publish: the second event would overtake the first.
+        if here and len(watch) <= INLINE and not self._flushing:
+            self._flush_one(watch)
             return
         if watch.scheduled:
             return
@@ -232,9 +240,16 @@ class Pump:
         self._tidy()
         lag = 0
         while self._grown:
-            lag = max(lag, self._grown.popleft().flush())
+            lag = max(lag, self._flush_one(self._grown.popleft()))
         if lag > 1:
             self.loop.call_soon(self._rest, start, lag)  # when what was sent is written
+
+    def _flush_one(self, watch: Watch) -> int:
+        self._flushing = True
+        try:
+            return watch.flush()
+        finally:
+            self._flushing = False
 
     def _rest(self, start: float, lag: int) -> None:
         """Leave the loop alone for a while, if events come faster than they can be written.

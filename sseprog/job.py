@@ -108,7 +108,7 @@ class Job:
         """
         if progress is not UNSET and progress is not None:
             progress = check_percent(progress)
-        if stage is not UNSET:
+        if stage is not UNSET and stage is not self._reports.stage:  # as it is in most loops
             stage = check_text("stage", stage)
         if message is not UNSET:
             message = check_text("message", message)

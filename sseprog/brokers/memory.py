@@ -175,7 +175,8 @@ class MemoryBroker(Broker):
         return job.wakes
 
     def _find(self, job_id: str) -> _Job:
-        self._sweep()
+        if self._ended:
+            self._sweep()
         try:
             return self._jobs[job_id]
         except KeyError:
