@@ -9,7 +9,8 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ._log import JobLog
@@ -89,7 +90,8 @@ class Watch:
         news, lag = b"", 0
         with self._pump.hub.broker.lock:
             now = time.monotonic()
-            due = take_each(self.apart, now) if self.apart else ()
+            streams = list(self.apart)
+            chunks = [stream.take(now) for stream in streams]
             if self._in_step:
                 first = next(iter(self._in_step)).subscription
                 lag = self.log.newest.seq - first.at.seq
@@ -97,11 +99,10 @@ class Watch:
         if news:
             unfinished = step_each(list(self._in_step.values()), news, more=True)
             if unfinished:
-                streams = list(self._in_step)
+                in_step = list(self._in_step)
                 for place, left in unfinished:
-                    streams[place].finish(left)
-        for stream, chunk in due:
-            stream.write(chunk)
+                    in_step[place].finish(left)
+        write_each(streams, chunks)
         if self.apart and not over:
             self._fall_in()
         return lag
@@ -111,7 +112,7 @@ class Watch:
         if self._in_step.pop(stream, None) is None:
             self.apart.pop(stream, None)
         else:
-            stream.subscription.at = stream.subscription.at.copy()
+            stream.subscription.at = copy(stream.subscription.at)
 
     def part(self, streams: Iterable[Stream] | None = None) -> None:
         """Give each a position of its own."""
@@ -132,9 +133,14 @@ class Watch:
                 del self.apart[stream]
 
 
-def take_each(streams: Iterable[Stream], now: float) -> list[tuple[Stream, bytes]]:
-    """Return what is due to each. The broker's lock is held."""
-    return [(stream, chunk) for stream in streams if (chunk := stream.take(now))]
+def write_each(streams: Sequence[Stream], chunks: Sequence[bytes]) -> None:
+    """Write to each what was taken for it.
+
+    Not as pairs, of which ten thousand would have the garbage collector go through everything.
+    """
+    for stream, chunk in zip(streams, chunks, strict=True):
+        if chunk:
+            stream.write(chunk)
 
 
 class Pump:
@@ -192,14 +198,14 @@ class Pump:
         stream.watch.remove(stream)
         self._due.get(stream.tick, _NONE).discard(stream)
 
-    def advance(self, streams: Iterable[Stream]) -> None:
+    def advance(self, streams: Sequence[Stream]) -> None:
         """Write what is due to streams that are apart."""
         with self.hub.broker.lock:
-            due = take_each(streams, time.monotonic())
+            now = time.monotonic()
+            chunks = [stream.take(now) for stream in streams]
         self._flushing = True
         try:
-            for stream, chunk in due:
-                stream.write(chunk)
+            write_each(streams, chunks)
         finally:
             self._flushing = False
 
@@ -268,7 +274,7 @@ class Pump:
                 stream.subscription.drain(now)
                 self._due.get(stream.tick, _NONE).discard(stream)
                 self._plan(stream)
-            self.advance(watch.apart)
+            self.advance(list(watch.apart))
 
     def _plan(self, stream: Stream, after: int = 0) -> None:
         """Look at ``stream`` at its deadline, but later than at the tick ``after``."""

@@ -6,6 +6,8 @@ Three drivers carry it out: `_asgi.PushStream`, `_streams.AsyncStream` and `_str
 import math
 import random
 
+import msgspec
+
 from ._event import HEARTBEAT, HEARTBEAT_EVENT, Cursor, last_retry, retry
 from ._log import JobLog
 from ._settings import Settings
@@ -13,24 +15,17 @@ from ._settings import Settings
 __all__ = ["Position", "Subscription"]
 
 
-class Position:
+class Position(msgspec.Struct, gc=False):  # of no cycle; each would cost a collection its look
     """Where in a log one stream is, or all those that are in step: a cursor that moves.
 
     ``told_at``: when something was last written there, in seconds, monotonic. ``replay_to``: what
     comes before that number was missed while the client was away.
     """
 
-    __slots__ = ("epoch", "replay_to", "seq", "told_at")
-
-    def __init__(self, epoch: str, seq: int, *, replay_to: int, told_at: float) -> None:
-        self.epoch = epoch
-        self.seq = seq
-        self.replay_to = replay_to
-        self.told_at = told_at
-
-    def copy(self) -> "Position":
-        """Return another one that is at the same place."""
-        return Position(self.epoch, self.seq, replay_to=self.replay_to, told_at=self.told_at)
+    epoch: str
+    seq: int
+    replay_to: int
+    told_at: float
 
 
 class Subscription:
@@ -69,7 +64,7 @@ class Subscription:
         self._head = b""
         # What a client missed while it was away is replayed whole, never conflated.
         newest = log.newest.seq
-        self.at = Position(log.epoch, newest, replay_to=newest, told_at=now)
+        self.at = Position(log.epoch, newest, newest, now)
         self.ended = log.ended and cursor == log.cursor
         if self.ended:
             return
