@@ -117,12 +117,18 @@ def _report_in_time(job: Job) -> float:
 # Starting them
 
 
-def free_port() -> int:
-    """Return a port that is free now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+BUS = 10_000
+"""Above its port is where a node of a Cluster talks to the others."""
+
+
+def free_port(*, most: int = 65_535) -> int:
+    """Return a port that is free now, ``most`` at most."""
+    while True:
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            port: int = sock.getsockname()[1]
+        if port <= most:
+            return port
 
 
 @contextmanager
@@ -182,7 +188,7 @@ def wait_for(port: int) -> None:
 @contextmanager
 def redis_server(folder: Path, *options: str) -> Iterator[tuple[str, int]]:
     """Start a server; yield its URL and its process's id."""
-    port = free_port()
+    port = free_port(most=65_535 - BUS)
     command = ("redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "",
                "--appendonly", "no", "--dir", str(folder), *options)  # fmt: skip
     with running(*command, stdout=subprocess.DEVNULL) as process:

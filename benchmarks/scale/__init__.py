@@ -1,0 +1,1 @@
+"""A plan for ten million viewers, and the measurements and the simulation behind it."""
