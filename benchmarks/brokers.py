@@ -303,6 +303,7 @@ def appends(client: str, url: str, jobs: int, count: int, *, streams: int) -> di
         for each in watching:
             heard(each)
             tell(each)
+        time.sleep(0.1)  # until they count what they see
         tell(remote)
         told = heard(remote)
         seen = [heard(each) for each in watching]
