@@ -1,9 +1,9 @@
 """The push driver: streams over bare ASGI, written by the publisher's wake-up, not by tasks.
 
 The request's own task parks in ``receive()`` and so sees the disconnect. A publish schedules one
-flush per turn of the loop, and the flush *steps* each stream's ``send()`` by hand: on a server
-whose buffer has room it is over in one step. A stream that would block is marked busy and
-finished by a task, which then catches up from the log. No send is ever awaited after another.
+flush per turn of the loop, which *steps* each stream's ``send()`` by hand: on a server whose
+buffer has room it is over in one step. A stream that would block is left to a task, which then
+catches up from the log. No send is ever awaited after another.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from ._http import STREAM_HEADERS, Headers
-from ._step import Left, Message, Send, rest, step, step_each
+from ._step import Left, Message, Send, await_left, step, step_each
 
 if TYPE_CHECKING:
     from ._streams import AsyncStream
@@ -74,7 +74,7 @@ async def _send(stream: "AsyncStream", send: Send, message: Message) -> bool:
     left = step(send, message)
     if left is not None:
         async with asyncio.timeout(stream.hub.settings.send_timeout):
-            await rest(left)
+            await await_left(left)
     return left is None
 
 
@@ -98,8 +98,7 @@ class PushStream:
 
     def join(self) -> None:
         """Be woken from now on, and write what was published before."""
-        self._stream.pump.add(self)
-        self._stream.pump.advance([self])
+        self._stream.pump.join(self)
 
     def leave(self) -> None:
         """Be woken and written to no more."""
@@ -133,14 +132,16 @@ class PushStream:
     async def _await(self, left: Left) -> None:
         try:
             async with asyncio.timeout(self._stream.hub.settings.send_timeout):
-                await rest(left)
-        except Exception as error:
+                await await_left(left)
+        except (Exception, asyncio.CancelledError) as error:
+            if self.closed:
+                raise
             self._fail(error)
             return
         self._busy = None
         if self.subscription.ended:
             self._end()
-        else:
+        elif not self.closed:
             self.join()
 
     def _fail(self, error: BaseException) -> None:

@@ -18,7 +18,7 @@ _NAMES: Final[Mapping[Kind, bytes]] = {
 }
 
 
-_NOTHING_JOINED: Final = (-1, False, b"")
+_NOTHING_JOINED: Final[tuple[int | None, bool, bytes]] = (None, False, b"")
 
 
 class Entry(NamedTuple):

@@ -10,17 +10,15 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from copy import copy
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
+from ._group import Group, Stream, write_each
 from ._log import JobLog
-from ._step import Left, Send, step_each
-from ._subscription import Subscription
 
 if TYPE_CHECKING:
     from .hub import Hub
 
-__all__ = ["Pump", "Stream", "Watch"]
+__all__ = ["Pump", "Watch"]
 
 INLINE: Final = 3
 """Streams up to which a publish in the loop's own thread writes at once: waiting for the loop's
@@ -31,116 +29,91 @@ LONGEST_REST: Final = 0.025
 """Seconds; what nobody sees of a progress bar."""
 
 
-class Stream(Protocol):
-    """What a pump moves: it writes to some, and wakes whoever reads the others."""
-
-    subscription: Subscription
-    watch: "Watch"
-    closed: bool
-    tick: int
-
-    @property
-    def send(self) -> Send | None:
-        """What to write with, if that is the pump's to do."""
-
-    def take(self, now: float) -> bytes:
-        """Return what the pump is to write now. The broker's lock is held."""
-
-    def write(self, chunk: bytes) -> None:
-        """Write what was taken. Called in the loop; must not wait, must not raise."""
-
-    def finish(self, left: Left | BaseException) -> None:
-        """See to a ``send`` that is not through, or has raised."""
-
-
 class Watch:
-    """One job as the streams of one event loop watch it.
+    """One job as the streams of one event loop watch it: in step, or ``apart``."""
 
-    Streams whose last write is through, and which have all that there was, are *in step*: they
-    share one position, and an event costs each its ``send`` and nothing else. The others,
-    ``apart``, have one of their own.
-    """
-
-    __slots__ = ("_in_step", "_pump", "apart", "job_id", "log", "scheduled", "users")
+    __slots__ = ("_groups", "_pump", "_told", "apart", "job_id", "log", "scheduled", "users")
 
     def __init__(self, pump: "Pump", job_id: str) -> None:
         self._pump = pump
         self.job_id = job_id
         self.apart: dict[Stream, None] = {}
-        self._in_step: dict[Stream, Send] = {}
+        self._groups: dict[tuple[bytes, float], Group] = {}
         self.users = 0
         self.scheduled = False
         self.log: JobLog = pump.hub.broker.watch(job_id, self.wake)
+        self._told = self.log.newest.seq
 
     def __len__(self) -> int:
-        return len(self.apart) + len(self._in_step)
+        return len(self.apart) + sum(len(group) for group in self._groups.values())
 
     def wake(self) -> None:
         """Note that the log has grown. Any thread."""
-        if self._in_step or self.apart or self._pump.forgotten:
+        if self._groups or self.apart or self._pump.forgotten:
             self._pump.schedule(self)
 
     def flush(self) -> int:
-        """Bring every stream up to date; return how many events those in step had to be told."""
+        """Bring every stream up to date; return how many events there were since the last time."""
         # Cleared before the logs are read: whoever appends after that schedules again.
         self.scheduled = False
-        over = self.log.ended or self.log.cut  # which each stream tells in its own words
-        if over:
-            self.part()
-        news, lag = b"", 0
         with self._pump.hub.broker.lock:
+            over = self.log.ended or self.log.cut
+            if over:  # which each stream tells in its own words
+                self.part()
+            groups = list(self._groups.values())
+            apart = list(self.apart)
             now = time.monotonic()
-            streams = list(self.apart)
-            chunks = [stream.take(now) for stream in streams]
-            if self._in_step:
-                first = next(iter(self._in_step)).subscription
-                lag = self.log.newest.seq - first.at.seq
-                news = first.news(now)
-        if news:
-            unfinished = step_each(list(self._in_step.values()), news, more=True)
-            if unfinished:
-                in_step = list(self._in_step)
-                for place, left in unfinished:
-                    in_step[place].finish(left)
-        write_each(streams, chunks)
-        if self.apart and not over:
-            self._fall_in()
-        return lag
+            newest = self.log.newest.seq
+            news = [group.first.news(now) for group in groups]
+            chunks = [stream.take(now) for stream in apart]
+        for group, chunk in zip(groups, news, strict=True):
+            if chunk:
+                group.write(chunk)
+        if apart:
+            write_each(apart, chunks)
+            if not over:
+                for stream in apart:
+                    if self.fall_in(stream):
+                        self._pump.plan_anew(stream)
+        events, self._told = newest - self._told, newest
+        return events
+
+    def fall_in(self, stream: Stream) -> bool:
+        """Put ``stream`` in step with the others, if it is; tell whether it is now."""
+        send, kind = stream.send, stream.subscription.kind
+        if send is None or stream not in self.apart or not stream.subscription.through:
+            return False
+        group = self._groups.get(kind)
+        if group is None:
+            group = self._groups[kind] = Group()
+            group.admit(stream, send)
+            self._pump.plan(group)
+        elif not group.admit(stream, send):
+            return False
+        del self.apart[stream]
+        return True
 
     def remove(self, stream: Stream) -> None:
-        """Forget ``stream``, which keeps its position for itself."""
-        if self._in_step.pop(stream, None) is None:
+        """Forget ``stream``, if it is here."""
+        if not self._fall_out(stream):
             self.apart.pop(stream, None)
-        else:
-            stream.subscription.at = copy(stream.subscription.at)
 
     def part(self, streams: Iterable[Stream] | None = None) -> None:
-        """Give each a position of its own."""
-        for stream in list(self._in_step if streams is None else streams):
-            if stream in self._in_step:
-                self.remove(stream)
+        """Give each, or all, of those that are in step a position of its own."""
+        if streams is None:
+            streams = [stream for group in self._groups.values() for stream in group]
+        for stream in streams:
+            if self._fall_out(stream):
                 self.apart[stream] = None
 
-    def _fall_in(self) -> None:
-        """Let those that are apart share the position of the others, where it is the same."""
-        for stream in list(self.apart):
-            if stream.send is None:
-                continue
-            first = next(iter(self._in_step), stream).subscription
-            if stream.subscription.is_level_with(first):
-                stream.subscription.at = first.at
-                self._in_step[stream] = stream.send
-                del self.apart[stream]
-
-
-def write_each(streams: Sequence[Stream], chunks: Sequence[bytes]) -> None:
-    """Write to each what was taken for it.
-
-    Not as pairs, of which ten thousand would have the garbage collector go through everything.
-    """
-    for stream, chunk in zip(streams, chunks, strict=True):
-        if chunk:
-            stream.write(chunk)
+    def _fall_out(self, stream: Stream) -> bool:
+        kind = stream.subscription.kind
+        group = self._groups.get(kind)
+        if group is None or not group.dismiss(stream):
+            return False
+        if not group:
+            del self._groups[kind]
+        return True
 
 
 class Pump:
@@ -150,6 +123,7 @@ class Pump:
         self.hub = hub
         self.loop = loop
         self._watches: dict[str, Watch] = {}
+        self._used: set[Watch] = set()  # also those of jobs that have ended, and begun anew since
         self._grown: deque[Watch] = deque()
         self.forgotten: deque[Watch] = deque()
         self._scheduled = False
@@ -157,7 +131,7 @@ class Pump:
         self._rest_until = 0.0
         # Streams by the tick of their deadline: one timer for all heartbeats and ends.
         self._resolution = min(0.1, max(0.005, (hub.settings.heartbeat or 16.0) / 16))
-        self._due: dict[int, set[Stream]] = {}
+        self._due: dict[int, set[Stream | Group]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_tick = 0
 
@@ -167,6 +141,7 @@ class Pump:
         watch = self._watches.get(job_id)
         if watch is None or watch.log.ended or watch.log.cut:
             watch = self._watches[job_id] = Watch(self, job_id)
+            self._used.add(watch)
         watch.users += 1
         return watch
 
@@ -174,6 +149,7 @@ class Pump:
         """Give back what `watch` gave."""
         watch.users -= 1
         if watch.users == 0:
+            self._used.discard(watch)
             self.hub.broker.unwatch(watch.job_id, watch.wake)
             if self._watches.get(watch.job_id) is watch:
                 del self._watches[watch.job_id]
@@ -188,18 +164,26 @@ class Pump:
 
     def add(self, stream: Stream) -> None:
         """Advance ``stream`` from now on: what came before this call is its own to take."""
+        self._enter(stream)
+        self.plan(stream)
+
+    def join(self, stream: Stream) -> None:
+        """Advance ``stream`` from now on, and now."""
+        self._enter(stream)
+        self._advance([stream])
+
+    def _enter(self, stream: Stream) -> None:
         if self.hub.draining:  # as those are told that are here
             stream.subscription.drain(time.monotonic())
         stream.watch.apart[stream] = None
-        self._plan(stream)
 
     def remove(self, stream: Stream) -> None:
         """Leave ``stream`` alone from now on."""
         stream.watch.remove(stream)
         self._due.get(stream.tick, _NONE).discard(stream)
 
-    def advance(self, streams: Sequence[Stream]) -> None:
-        """Write what is due to streams that are apart."""
+    def _advance(self, streams: Sequence[Stream], after: int = 0) -> None:
+        """Write what is due to streams that are apart and not planned; plan them."""
         with self.hub.broker.lock:
             now = time.monotonic()
             chunks = [stream.take(now) for stream in streams]
@@ -208,6 +192,10 @@ class Pump:
             write_each(streams, chunks)
         finally:
             self._flushing = False
+        for stream in streams:
+            if stream in stream.watch.apart:
+                stream.watch.fall_in(stream)
+                self.plan(stream, after)
 
     def schedule(self, watch: Watch) -> None:
         """Flush ``watch`` in the loop's next turn. Any thread; crosses over once per burst."""
@@ -240,15 +228,16 @@ class Pump:
     def _flush(self) -> None:
         start = time.monotonic()
         if start < self._rest_until:
-            self.loop.call_later(self._rest_until - start, self._flush)
+            # uvloop takes less than a millisecond for none, and would turn until then.
+            self.loop.call_later(max(0.001, self._rest_until - start), self._flush)
             return
         self._scheduled = False
         self._tidy()
-        lag = 0
-        while self._grown:
-            lag = max(lag, self._flush_one(self._grown.popleft()))
-        if lag > 1:
-            self.loop.call_soon(self._rest, start, lag)  # when what was sent is written
+        events = 0
+        for _ in range(len(self._grown)):  # what grows meanwhile has its own turn
+            events = max(events, self._flush_one(self._grown.popleft()))
+        if events > 1:
+            self.loop.call_soon(self._pace, start, events)  # when what was sent is written
 
     def _flush_one(self, watch: Watch) -> int:
         self._flushing = True
@@ -257,32 +246,37 @@ class Pump:
         finally:
             self._flushing = False
 
-    def _rest(self, start: float, lag: int) -> None:
+    def _pace(self, start: float, events: int) -> None:
         """Leave the loop alone for a while, if events come faster than they can be written.
 
         What comes meanwhile shares the next write, and a write costs more than ten events in it:
         one process delivers 1,000 events a second to 1,000 streams with half a core, not a whole.
         """
         now = time.monotonic()
-        self._rest_until = now + min(LONGEST_REST, (now - start) * min(1.0, (lag - 1) / 4))
+        self._rest_until = now + min(LONGEST_REST, (now - start) * min(1.0, (events - 1) / 4))
 
     def _drain(self) -> None:
         now = time.monotonic()
-        for watch in list(self._watches.values()):
+        for watch in list(self._used):
             watch.part()
-            for stream in watch.apart:
+            streams = list(watch.apart)
+            for stream in streams:
                 stream.subscription.drain(now)
                 self._due.get(stream.tick, _NONE).discard(stream)
-                self._plan(stream)
-            self.advance(list(watch.apart))
+            self._advance(streams)
 
-    def _plan(self, stream: Stream, after: int = 0) -> None:
-        """Look at ``stream`` at its deadline, but later than at the tick ``after``."""
-        deadline = stream.subscription.deadline
+    def plan_anew(self, stream: Stream) -> None:
+        """Look at ``stream`` at its deadline, which is another now."""
+        self._due.get(stream.tick, _NONE).discard(stream)
+        self.plan(stream)
+
+    def plan(self, item: Stream | Group, after: int = 0) -> None:
+        """Look at ``item`` at its deadline, but later than at the tick ``after``."""
+        deadline = item.first.beat_at if isinstance(item, Group) else item.subscription.deadline
         if deadline == math.inf:
             return
-        stream.tick = tick = max(math.ceil(deadline / self._resolution), after + 1)
-        self._due.setdefault(tick, set()).add(stream)
+        item.tick = tick = max(math.ceil(deadline / self._resolution), after + 1)
+        self._due.setdefault(tick, set()).add(item)
         if self._timer is None or tick < self._timer_tick:
             self._set_timer(tick)
 
@@ -294,21 +288,36 @@ class Pump:
         self._timer = self.loop.call_later(max(0.0, delay), self._on_time)
 
     def _on_time(self) -> None:
-        """Serve the streams whose time has come; those that had data meanwhile just move on."""
+        """Serve those whose time has come; those that had data meanwhile just move on."""
         self._timer = None
         now = time.monotonic()
         passed = math.floor(now / self._resolution)
         for tick in [tick for tick in self._due if tick <= passed]:
-            streams = self._due.pop(tick)
-            due = [stream for stream in streams if stream.subscription.deadline <= now]
-            for stream in due:
-                stream.watch.part([stream])
-            self.advance(due)
-            for stream in streams:
-                if not stream.closed:
-                    self._plan(stream, after=passed)
-        if self._due:  # also where _plan() has set it: others may be due before those
+            due = []
+            for item in self._due.pop(tick):
+                if isinstance(item, Group):
+                    self._beat(item, now)
+                    if item:
+                        self.plan(item, passed)
+                elif item.subscription.deadline <= now:
+                    item.watch.part([item])
+                    if item in item.watch.apart:  # not if a heartbeat has just made it busy
+                        due.append(item)
+                else:
+                    self.plan(item, passed)
+            self._advance(due, passed)
+        if self._due:  # also where plan() has set it: others may be due before those
             self._set_timer(min(self._due))
 
+    def _beat(self, group: Group, now: float) -> None:
+        """Write a heartbeat to a group, if it is due one."""
+        if group and group.first.beat_at <= now:
+            group.first.at.told_at = now
+            self._flushing = True
+            try:
+                group.write(group.first.heartbeat)
+            finally:
+                self._flushing = False
 
-_NONE: set[Stream] = set()
+
+_NONE: set[Stream | Group] = set()

@@ -41,7 +41,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retention: int | None = 256
     """Events that a job's log keeps."""
     conflate_after: int | None = 16
-    """Events that a subscriber may lag before it gets the newest of each stage only."""
+    """Events that a subscriber may lag before it gets the newest of each stage only: who reads
+    slowly, and all where events come faster than the process can write them."""
     throttle: float | None = 0.1
     """Seconds within which reports of one job are merged."""
     ttl: float | None = 3600.0

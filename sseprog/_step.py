@@ -5,7 +5,7 @@ import types
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, MutableMapping
 from typing import Any, Final, NamedTuple
 
-__all__ = ["Left", "Message", "Send", "rest", "step", "step_each"]
+__all__ = ["Left", "Message", "Send", "await_left", "step", "step_each"]
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -52,7 +52,7 @@ def step_each(
 
 
 @types.coroutine
-def rest(left: Left) -> Generator[object, Any, None]:
+def await_left(left: Left) -> Generator[object, Any, None]:
     """Await what is left of a ``send`` that was stepped once."""
     steps, waiting = left
     while True:

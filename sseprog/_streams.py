@@ -72,10 +72,14 @@ class AsyncStream(AsyncIterator[bytes]):
         self.close()
         raise StopAsyncIteration
 
-    def take(self, now: float) -> bytes:
-        """Let `__anext__` look again: it takes for itself, lest what is taken be lost with it."""
+    def wake(self) -> None:
+        """Let `__anext__` look again."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+    def take(self, now: float) -> bytes:
+        """Wake whoever reads, who takes then: what a cancelled read had taken would be lost."""
+        self.wake()
         return b""
 
     def write(self, chunk: bytes) -> None:
@@ -90,7 +94,7 @@ class AsyncStream(AsyncIterator[bytes]):
             self.closed = True
             self.pump.unwatch(self.watch)
             self.hub.unsubscribe(self)
-            self.take(0.0)
+            self.wake()
 
     async def aclose(self) -> None:
         """End the stream, as an async generator's ``aclose`` does."""

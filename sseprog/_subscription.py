@@ -5,6 +5,7 @@ Three drivers carry it out: `_asgi.PushStream`, `_streams.AsyncStream` and `_str
 
 import math
 import random
+from copy import copy
 
 import msgspec
 
@@ -39,8 +40,8 @@ class Subscription:
     though the log has not grown.
     """
 
-    __slots__ = ("_draining", "_end_at", "_head", "_heartbeat", "_quiet", "_settings", "at",
-                 "ended", "log")  # fmt: skip
+    __slots__ = ("_draining", "_end_at", "_head", "_quiet", "_settings", "_shared", "at", "ended",
+                 "heartbeat", "log")  # fmt: skip
 
     def __init__(
         self,
@@ -56,8 +57,8 @@ class Subscription:
         self.log = log
         self._settings = settings
         self._quiet = min(settings.heartbeat or math.inf, heartbeat)
-        self._heartbeat = HEARTBEAT_EVENT if heartbeat_event else HEARTBEAT
-        self._draining = False
+        self.heartbeat = HEARTBEAT_EVENT if heartbeat_event else HEARTBEAT
+        self._draining = self._shared = False
         self._end_at = math.inf
         if settings.max_stream_age:
             self._end_at = now + settings.max_stream_age * random.uniform(0.9, 1.1)  # noqa: S311
@@ -90,15 +91,38 @@ class Subscription:
             chunk += last_retry()
             self.ended = True
         elif not chunk and now >= self.deadline:
-            chunk = self._heartbeat
+            chunk = self.heartbeat
         if chunk:
             self.at.told_at = now
         return chunk
 
     @property
     def deadline(self) -> float:
-        """When something is due though the log has not grown: a heartbeat, or the end."""
-        return math.inf if self.ended else min(self.at.told_at + self._quiet, self._end_at)
+        """When something is due though the log has not grown: a heartbeat, or the end.
+
+        A heartbeat is due to all that share a position, at `beat_at`.
+        """
+        if self.ended:
+            return math.inf
+        return self._end_at if self._shared else min(self.beat_at, self._end_at)
+
+    @property
+    def beat_at(self) -> float:
+        """When a heartbeat is due."""
+        return self.at.told_at + self._quiet
+
+    @property
+    def kind(self) -> tuple[bytes, float]:
+        """What heartbeats it gets, and after how long a silence."""
+        return self.heartbeat, self._quiet
+
+    def share(self, at: Position) -> None:
+        """Make ``at`` its position, with others'."""
+        self.at, self._shared = at, True
+
+    def part(self) -> None:
+        """Have a position of its own again."""
+        self.at, self._shared = copy(self.at), False
 
     @property
     def behind(self) -> bool:
@@ -112,12 +136,14 @@ class Subscription:
             spread = random.uniform(0, self._settings.drain or 0.0)  # noqa: S311
             self._end_at = min(self._end_at, now + spread)
 
+    @property
+    def through(self) -> bool:
+        """Tell whether nothing but what is to come is due to it."""
+        return not (self.ended or self._head)
+
     def is_level_with(self, other: "Subscription") -> bool:
-        """Tell whether both have had the same, and are due the same next."""
-        here, there = self.at, other.at
-        return (
-            here.seq == there.seq and here.epoch == there.epoch and not (self.ended or self._head)
-        )
+        """Tell whether both have had the same."""
+        return self.at.seq == other.at.seq and self.at.epoch == other.at.epoch
 
     def news(self, now: float) -> bytes:
         """Move to the newest event, with all that share the position; return what they get."""

@@ -71,6 +71,7 @@ class Watches:
     def __init__(self, hub: "Hub") -> None:
         self.hub = hub
         self._by_job: dict[str, Watch] = {}
+        self._used: set[Watch] = set()  # also those of jobs that have ended, and begun anew since
         self._forgotten: deque[Watch] = deque()
         self._looking = False
 
@@ -80,6 +81,7 @@ class Watches:
         watch = self._by_job.get(job_id)
         if watch is None or watch.log.ended or watch.log.cut:
             watch = self._by_job[job_id] = Watch(self, job_id)
+            self._used.add(watch)
         watch.users += 1
         return watch
 
@@ -87,6 +89,7 @@ class Watches:
         """Give back what `watch` gave. The lock is held."""
         watch.users -= 1
         if watch.users == 0:
+            self._used.discard(watch)
             self.hub.broker.unwatch(watch.job_id, watch.wake)
             if self._by_job.get(watch.job_id) is watch:
                 del self._by_job[watch.job_id]
@@ -118,7 +121,7 @@ class Watches:
                 if stream.connection is not None
             ]
             self._looking = bool(streams)
-            watches = list(self._by_job.values())
+            watches = list(self._used)
         if streams:
             self.hub.timer.at(now + _LOOK_EVERY, self._look)
         if any(connection.stopping() for _, connection in streams):

@@ -216,7 +216,7 @@ def ours(thing: object) -> str:
     if inspect.iscoroutine(thing):
         return thing.__qualname__ if thing.cr_code.co_filename.startswith(HERE) else ""
     kind = type(thing)
-    return kind.__qualname__ if kind.__module__.partition(".")[0] == "sseprog" else ""
+    return kind.__qualname__ if str(kind.__module__).partition(".")[0] == "sseprog" else ""
 
 
 def kinds() -> Counter[str]:
