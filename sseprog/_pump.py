@@ -113,6 +113,7 @@ class Watch:
             return False
         if not group:
             del self._groups[kind]
+            self._pump.unplan(group)
         return True
 
 
@@ -180,7 +181,7 @@ class Pump:
     def remove(self, stream: Stream) -> None:
         """Leave ``stream`` alone from now on."""
         stream.watch.remove(stream)
-        self._due.get(stream.tick, _NONE).discard(stream)
+        self.unplan(stream)
 
     def _advance(self, streams: Sequence[Stream], after: int = 0) -> None:
         """Write what is due to streams that are apart and not planned; plan them."""
@@ -262,12 +263,16 @@ class Pump:
             streams = list(watch.apart)
             for stream in streams:
                 stream.subscription.drain(now)
-                self._due.get(stream.tick, _NONE).discard(stream)
+                self.unplan(stream)
             self._advance(streams)
+
+    def unplan(self, item: Stream | Group) -> None:
+        """Don't look at ``item`` any more."""
+        self._due.get(item.tick, _NONE).discard(item)
 
     def plan_anew(self, stream: Stream) -> None:
         """Look at ``stream`` at its deadline, which is another now."""
-        self._due.get(stream.tick, _NONE).discard(stream)
+        self.unplan(stream)
         self.plan(stream)
 
     def plan(self, item: Stream | Group, after: int = 0) -> None:
