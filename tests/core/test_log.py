@@ -41,6 +41,11 @@ def test_events_that_are_gone_are_told_apart_from_none() -> None:
     assert log.since(10, conflate=False) == b""
 
 
+@pytest.mark.parametrize("seq", [-2, -1])  # where streams are whose job was begun anew
+def test_events_that_are_gone_are_gone_before_the_first_of_all_too(seq: int) -> None:
+    assert log_of("a", retention=1).since(seq, conflate=False) is None
+
+
 @pytest.mark.parametrize(
     ("cursor", "held"),
     [

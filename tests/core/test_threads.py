@@ -191,6 +191,25 @@ def test_a_job_of_the_same_id_is_watched_anew(make_hub: MakeHub) -> None:
     assert b"event: complete" in b"".join(late)
 
 
+def test_heartbeats_go_on_for_a_job_that_was_begun_anew_while_a_page_opened(
+    make_hub: MakeHub, pairs: list[tuple[socket.socket, socket.socket]]
+) -> None:
+    hub = make_hub(throttle=0, heartbeat=2.2)
+    hub.create("j")
+    reader = Reader(hub, pairs[0][1])
+    with hub.broker.lock:  # so that the reader sees nothing of the end
+        with hub.job("j"):
+            pass
+        page = hub.stream("j")  # gets the watch that those to come share
+        job = hub.job("j", resume=True).__enter__()
+        job.update(3)
+    reader.has(3)
+    assert reader.chunks[2] == b": heartbeat\n\n"
+    page.close()  # type: ignore[attr-defined]
+    job.__exit__(None, None, None)
+    assert reader.ended()
+
+
 def test_streams_that_were_forgotten_are_given_back_at_the_next_news(hub: Hub) -> None:
     with hub.job("j") as job:
         streams = [hub.stream("j") for _ in range(3)]

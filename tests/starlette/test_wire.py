@@ -259,7 +259,7 @@ def test_a_heartbeat_is_not_put_off_to_that_of_another_stream(
         next(first)
     times = written[b"heartbeat=event"]
     between = written[b"from=&heartbeat=event"][0]
-    assert times[0] + 0.1 < between < times[1] - 0.1
+    assert between < times[1] - 0.1  # with the first's own, if they are in step
     hub.close()
 
 
