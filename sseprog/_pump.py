@@ -236,7 +236,7 @@ class Pump:
         events = 0
         for _ in range(len(self._grown)):  # what grows meanwhile has its own turn
             events = max(events, self._flush_one(self._grown.popleft()))
-        if events > 2:  # two may have met by chance
+        if events > 1:
             self.loop.call_soon(self._pace, start, events)  # when what was sent is written
 
     def _flush_one(self, watch: Watch) -> int:
@@ -253,7 +253,7 @@ class Pump:
         one process delivers 1,000 events a second to 1,000 streams with half a core, not a whole.
         """
         now = time.monotonic()
-        self._rest_until = now + min(LONGEST_REST, (now - start) * min(1.0, (events - 2) / 4))
+        self._rest_until = now + min(LONGEST_REST, (now - start) * min(1.0, (events - 1) / 4))
 
     def _drain(self) -> None:
         now = time.monotonic()
