@@ -1,6 +1,7 @@
 """Measure sseprog beside its contenders: ``python -m benchmarks [WORKLOAD ...]``."""
 
 import argparse
+import contextlib
 import importlib.util
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from dataclasses import replace
 from . import plot, report, results
 from .contenders import CALLS, CONTENDERS
 from .machine import Cannot, pinned
-from .measure import ROOT, Figures, call, run
+from .measure import ROOT, Figures, Run, call, running
 from .workloads import FIGURES, WORKLOADS, Case, Side, Workload
 
 PRINTED = {"brokers": ("benchmarks.brokers", "What do brokers cost?")}
@@ -103,34 +104,47 @@ def _rounds(
     """Measure the sides of a case in turn, round after round."""
     measured: dict[str, list[Figures]] = defaultdict(list)
     heads = {name: FIGURES[name][0] for name in workload.figures}
-    rounds = 1 if asked.quick else asked.rounds
-    for number in range(rounds):
-        for side in case.sides:
-            if number >= side.rounds or side.contender in missing:
-                continue
-            try:
-                figures, said = _side(side, quick=asked.quick)
-            except Cannot as error:
-                missing[side.contender] = str(error)
-                print(f"  {TITLES[side.contender]}: not measured: {error}", flush=True)
-                continue
-            measured[side.key].append(figures)
-            shown = [f"{head} {figures[name]:{FIGURES[name][1]}}" for name, head in heads.items()]
-            print(f"  {side.name or TITLES[side.contender]}: {'; '.join(shown)}", flush=True)
-            if said:
-                print(f"    its log ends: {said[:200]}", flush=True)
+    up: dict[str, Run] = {}
+    with contextlib.ExitStack() as stack:
+        for number in range(1 if asked.quick else asked.rounds * case.turns):
+            for side in case.sides:
+                if number >= side.rounds or side.contender in missing:
+                    continue
+                keep = stack if case.turns > 1 and side.rounds > 1 else None
+                try:
+                    figures, said = _side(side, up, keep, quick=asked.quick)
+                except Cannot as error:
+                    missing[side.contender] = str(error)
+                    print(f"  {TITLES[side.contender]}: not measured: {error}", flush=True)
+                    continue
+                measured[side.key].append(figures)
+                shown = [
+                    f"{head} {figures[name]:{FIGURES[name][1]}}" for name, head in heads.items()
+                ]
+                print(f"  {side.name or TITLES[side.contender]}: {'; '.join(shown)}", flush=True)
+                if said:
+                    print(f"    its log ends: {said[:200]}", flush=True)
     return measured
 
 
-def _side(side: Side, *, quick: bool) -> tuple[Figures, str]:
+def _side(
+    side: Side, up: dict[str, Run], keep: contextlib.ExitStack | None, *, quick: bool
+) -> tuple[Figures, str]:
+    """Measure a side once, on the server that is ``up``, or on one that is started for it."""
     if side.contender in CALLS:
         return call(side.contender, side.load), ""
+    if side.key in up:
+        return up[side.key].measure()
     contender = CONTENDERS[side.contender]
     contender.prepare()
     load = side.load
     if quick and load.rate:
         load = replace(load, seconds=min(load.seconds, 2.0))
-    return run(contender, load)
+    if keep is None:
+        with running(contender, load) as run:
+            return run.measure()
+    up[side.key] = keep.enter_context(running(contender, load))
+    return up[side.key].measure()
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@
  *   slow=N        the last N streams read at most slow_rate bytes a second (1024); not judged
  *   accept=TEXT   the Accept header
  *
- * It opens the streams, prints a line of JSON when all have had their first byte, waits for a line
- * on its standard input, reads for SECONDS or until every stream has had its job's last event,
- * prints a second line, and ends.
+ * It opens the streams and prints a line of JSON when all have had their first byte. For each line
+ * that it then reads on its standard input it counts for SECONDS, or until every stream has had its
+ * job's last event, and prints another. It ends with its input.
  *
  * Streams are parsed as HTTP/1.1 (RFC 9112: chunked, or until the connection closes) and as event
  * streams (WHATWG HTML, section 9.2.6; a line ends with LF or CR LF). An event is a frame whose data
@@ -56,7 +56,7 @@ static int port, epoll_fd, streams, jobs = 1, window = 64, slow, slow_rate = 102
 static Stream *all;
 static long opened, under_way, next_to_open, refused, cut, events, gaps, duplicates, others, bytes;
 static long finished, resumed, last_number, histogram[BUCKETS], counting, first_due = LONG_MAX;
-static double latest, arrived;
+static double latest, arrived, churn;
 
 static double now(void) {
     struct timespec t;
@@ -315,28 +315,8 @@ static double cpu(void) {
     return t.tv_sec + t.tv_nsec / 1e9;
 }
 
-int main(int count, char **args) {
-    double churn = 0;
-    if (count < 5) { fprintf(stderr, "client PORT PATH STREAMS SECONDS [name=value ...]\n"); return 2; }
-    port = atoi(args[1]);
-    snprintf(path, sizeof path, "%s", args[2]);
-    streams = atoi(args[3]);
-    double seconds = atof(args[4]);
-    for (int i = 5; i < count; i++) {
-        if (sscanf(args[i], "jobs=%d", &jobs) || sscanf(args[i], "window=%d", &window) ||
-            sscanf(args[i], "churn=%lf", &churn) || sscanf(args[i], "slow=%d", &slow) ||
-            sscanf(args[i], "slow_rate=%d", &slow_rate) ||
-            sscanf(args[i], "accept=%127[^\n]", accept_header)) continue;
-        fprintf(stderr, "client: unknown option %s\n", args[i]);
-        return 2;
-    }
-    epoll_fd = epoll_create1(0);
-    all = calloc(streams, sizeof *all);
-    for (int i = 0; i < streams; i++) {
-        all[i].fd = -1;
-        all[i].expected = 1;
-        all[i].slow = i >= streams - slow;
-    }
+/* Open all streams, within a minute. */
+static void open_all(void) {
     double start = now(), give_up = start + 60;
     while (opened < streams && now() < give_up) {
         while (next_to_open < streams && under_way < window) connect_stream(&all[next_to_open++]);
@@ -345,14 +325,27 @@ int main(int count, char **args) {
     printf("{\"opened\":%ld,\"seconds\":%.4f,\"refused\":%ld,\"cut\":%ld}\n", opened, now() - start,
            refused, cut);
     fflush(stdout);
-    fcntl(0, F_SETFL, O_NONBLOCK);
+}
+
+/* Read on until there is a line on the standard input; tell whether there is. */
+static bool asked(void) {
     char line[16];
-    while (read(0, line, sizeof line) < 0 && errno == EAGAIN) poll_for(0.02);
+    ssize_t got;
+    while ((got = read(0, line, sizeof line)) < 0 && errno == EAGAIN) poll_for(0.02);
+    return got > 0;
+}
+
+/* Count what comes, from the first event of each job on. */
+static void count_for(double seconds) {
+    static int next_cut;
+    events = gaps = duplicates = others = bytes = finished = resumed = last_number = 0;
+    memset(histogram, 0, sizeof histogram);
+    first_due = LONG_MAX;
+    for (int i = 0; i < streams; i++) all[i].expected = 1;
     counting = 1;
-    double begun = now(), end = begun + seconds, next_churn = begun, before = cpu();
-    double next_look = begun;
-    int next_cut = 0, good = streams - slow;
-    bytes = 0;
+    double begun = now(), end = begun + seconds, next_churn = begun, next_look = begun;
+    double before = cpu();
+    int good = streams - slow;
     while (now() < end && finished < good) {
         poll_for(slow || churn ? 0.005 : 0.1);
         for (; churn && now() >= next_churn; next_churn += 1 / churn) {
@@ -370,14 +363,41 @@ int main(int count, char **args) {
                     epoll_ctl(epoll_fd, EPOLL_CTL_MOD, all[i].fd, &e);
             }
     }
+    counting = 0;
     /* What was never seen by a stream that missed the end is a gap, too. */
     long missing = 0;
-    for (int i = 0; i < good; i++)
-        missing += last_number + 1 - all[i].expected;
+    for (int i = 0; i < good; i++) missing += last_number + 1 - all[i].expected;
     printf("{\"events\":%ld,\"seconds\":%.4f,\"p50\":%.4f,\"p99\":%.4f,\"max\":%.4f,\"gaps\":%ld,"
            "\"duplicates\":%ld,\"missing\":%ld,\"finished\":%ld,\"bytes\":%ld,\"cut\":%ld,"
            "\"refused\":%ld,\"resumed\":%ld,\"others\":%ld,\"cpu\":%.4f}\n",
-           events, events ? latest - first_due / 1e6 : now() - begun, percentile(0.5), percentile(0.99), percentile(1), gaps,
-           duplicates, missing, finished, bytes, cut, refused, resumed, others, cpu() - before);
+           events, events ? latest - first_due / 1e6 : now() - begun, percentile(0.5),
+           percentile(0.99), percentile(1), gaps, duplicates, missing, finished, bytes, cut, refused,
+           resumed, others, cpu() - before);
+    fflush(stdout);
+}
+
+int main(int count, char **args) {
+    if (count < 5) { fprintf(stderr, "client PORT PATH STREAMS SECONDS [name=value ...]\n"); return 2; }
+    port = atoi(args[1]);
+    snprintf(path, sizeof path, "%s", args[2]);
+    streams = atoi(args[3]);
+    double seconds = atof(args[4]);
+    for (int i = 5; i < count; i++) {
+        if (sscanf(args[i], "jobs=%d", &jobs) || sscanf(args[i], "window=%d", &window) ||
+            sscanf(args[i], "churn=%lf", &churn) || sscanf(args[i], "slow=%d", &slow) ||
+            sscanf(args[i], "slow_rate=%d", &slow_rate) ||
+            sscanf(args[i], "accept=%127[^\n]", accept_header)) continue;
+        fprintf(stderr, "client: unknown option %s\n", args[i]);
+        return 2;
+    }
+    epoll_fd = epoll_create1(0);
+    all = calloc(streams, sizeof *all);
+    for (int i = 0; i < streams; i++) {
+        all[i].fd = -1;
+        all[i].slow = i >= streams - slow;
+    }
+    open_all();
+    fcntl(0, F_SETFL, O_NONBLOCK);
+    while (asked()) count_for(seconds);
     return 0;
 }

@@ -32,21 +32,23 @@ def compiled(source: str) -> str:
 
 
 class Client:
-    """One run of the client: it opens its streams, is told to count, and reports."""
+    """One run of the client: it opens its streams, and counts and reports when it is told to."""
 
     def __init__(
         self, port: int, path: str, streams: int, seconds: float, **options: float
     ) -> None:
         given = [f"{name}={value:g}" for name, value in options.items() if value]
+        program = compiled("client.c")
+        self._command = [*pinned(0), program, str(port), path, str(streams), str(seconds), *given]
+
+    def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [*pinned(0), compiled("client.c"), str(port), path, str(streams), str(seconds), *given],
+            self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-
-    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

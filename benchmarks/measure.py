@@ -20,7 +20,7 @@ from .client import Client
 from .contenders import Contender
 from .machine import Cannot
 
-__all__ = ["Figures", "Load", "call", "run"]
+__all__ = ["Figures", "Load", "Run", "call", "running"]
 
 ROOT = Path(__file__).resolve().parents[1]
 SPARE_FILES = 100
@@ -111,48 +111,64 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             process.wait(3)
 
 
-def run(contender: Contender, load: Load) -> tuple[Figures, str]:
-    """Measure a server under a load; return the figures, and the last line of its log."""
+class Run:
+    """A server with all its streams open, to be measured as often as one likes."""
+
+    def __init__(
+        self, contender: Contender, load: Load, server: Server, client: Client, opening: Figures
+    ) -> None:
+        self._contender = contender
+        self._load = load
+        self._server = server
+        self._client = client
+        self._opening = opening
+        self._full = machine.memory(server.pid)
+
+    def measure(self) -> tuple[Figures, str]:
+        """Publish once; return what came of it, and the last line of the server's log."""
+        load, pid = self._load, self._server.pid
+        before = machine.cpu(pid)
+        self._client.count()
+        with publishing(self._contender, load, self._server.port):
+            seen = self._client.seen()
+        used = machine.cpu(pid) - before
+        events, seconds = seen["events"], seen["seconds"]
+        slow = (machine.memory(pid) - self._full) / load.slow / 1024 if load.slow else 0.0
+        log = self._server.log.read_text(errors="replace").strip().splitlines()
+        return {
+            "delivered": (events - seen["duplicates"]) / load.deliveries if load.rate else 1.0,
+            "rate": events / seconds,
+            "cpu_us": 1e6 * used / events if events else 0.0,
+            "core": used / seconds,
+            **{name: seen[name] for name in ("p50", "p99", "max")},
+            **{name: seen[name] for name in ("gaps", "duplicates", "cut", "refused", "resumed")},
+            "slow_kib": slow,
+            "client": seen["cpu"] / seconds,
+            **self._opening,
+        }, log[-1] if log else ""
+
+
+@contextlib.contextmanager
+def running(contender: Contender, load: Load) -> Iterator[Run]:
+    """Start a server, and open its streams."""
     machine.raise_limit(load.streams + SPARE_FILES)
+    longest = load.seconds + (load.grace if load.rate else 0)
+    options = {"jobs": load.jobs, "churn": load.churn, "slow": load.slow, "window": load.window}
     with serving(contender, load) as server:
         time.sleep(0.3)  # until what a server does after it has started is done
         empty, before = machine.memory(server.pid), machine.cpu(server.pid)
-        longest = load.seconds + (load.grace if load.rate else 0)
-        options = {
-            "jobs": load.jobs,
-            "churn": load.churn,
-            "slow": load.slow,
-            "window": load.window,
-        }
         with Client(server.port, contender.path, load.streams, longest, **options) as client:
             opened = client.opened()
             if opened["opened"] < load.streams:
                 few = f"{opened['opened']:,} of {load.streams:,} streams"
                 raise Cannot(f"only {few} were open after a minute")
-            opening = machine.cpu(server.pid) - before
-            full = machine.memory(server.pid)
+            opening = {
+                "open_ms": 1e3 * (machine.cpu(server.pid) - before) / load.streams,
+                "open_seconds": opened["seconds"],
+                "stream_kib": (machine.memory(server.pid) - empty) / load.streams / 1024,
+            }
             time.sleep(0.3)
-            before = machine.cpu(server.pid)
-            client.count()
-            with publishing(contender, load, server.port):
-                seen = client.seen()
-            used = machine.cpu(server.pid) - before
-            after = machine.memory(server.pid)
-        log = server.log.read_text(errors="replace").strip().splitlines()
-    events, seconds = seen["events"], seen["seconds"]
-    return {
-        "delivered": (events - seen["duplicates"]) / load.deliveries if load.rate else 1.0,
-        "rate": events / seconds,
-        "cpu_us": 1e6 * used / events if events else 0.0,
-        "core": used / seconds,
-        **{name: seen[name] for name in ("p50", "p99", "max")},
-        **{name: seen[name] for name in ("gaps", "duplicates", "cut", "refused", "resumed")},
-        "stream_kib": (full - empty) / load.streams / 1024,
-        "slow_kib": (after - full) / load.slow / 1024 if load.slow else 0.0,
-        "open_ms": 1e3 * opening / load.streams,
-        "open_seconds": opened["seconds"],
-        "client": seen["cpu"] / seconds,
-    }, log[-1] if log else ""
+            yield Run(contender, load, server, client, opening)
 
 
 def call(what: str, load: Load) -> Figures:

@@ -61,6 +61,8 @@ class Case:
     title: str
     sides: Sequence[Side]
     goals: Sequence[Goal] = ()
+    turns: int = 1
+    """Of each side in a round, while all stay up; with 1, servers are started for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ def fan_out() -> Workload:
     limits = {"mounted": 1.1, "route": 1.2, "fastapi": 1.25}
     for streams in (1000, 5000):
         for rate in (20, 100):
-            load = Load(streams, rate, seconds=3)
+            load = Load(streams, rate, seconds=1.5)
             rivals = ("nchan", "epoll", "better-sse", "sse-starlette", "fastapi-sse")
             rivals += ("sse-starlette-example",)
             goals = [Goal(side, "cpu_us", limit, "bare") for side, limit in limits.items()]
@@ -132,6 +134,7 @@ def fan_out() -> Workload:
                     f"1 job, {streams:,} streams, {rate} events/s",
                     sides(load, "bare", *limits, rivals=rivals if few else ()),
                     goals,
+                    turns=3,
                 )
             )
     return Workload("What does an event cost to deliver?", cases)
@@ -182,9 +185,12 @@ def many_jobs() -> Workload:
             Case(
                 "1,000 jobs, 1 stream each, 5 events/s each",
                 sides(
-                    Load(jobs=1000, rate=5), "bare", "mounted", rivals=("nchan", "sse-starlette")
+                    Load(jobs=1000, rate=5, seconds=2),
+                    *("bare", "mounted"),
+                    rivals=("nchan", "sse-starlette"),
                 ),
                 [Goal("mounted", "cpu_us", 1.2, "bare")],
+                turns=3,
             )
         ],
     )
@@ -197,13 +203,14 @@ def latency() -> Workload:
             Case(
                 "1 job, 1 stream, 50 events/s",
                 sides(
-                    Load(streams=1, rate=50, seconds=6),
+                    Load(streams=1, rate=50, seconds=3),
                     "bare",
                     "mounted",
                     "route",
                     rivals=("nchan",),
                 ),
                 [Goal("mounted", "p50", 1.2, "bare"), Goal("mounted", "p99", 0.5)],
+                turns=3,
             )
         ],
         ("p50", "p99", "cpu_us", "delivered"),
@@ -273,7 +280,7 @@ def growth() -> Workload:
 
 
 def frameworks() -> Workload:
-    load = Load(seconds=3)
+    load = Load(seconds=1.5)
     rivals = ("flask-sse", "django-eventstream")
     return Workload(
         "What does it cost in Flask and Django?",
@@ -285,6 +292,7 @@ def frameworks() -> Workload:
                     Goal("flask", "cpu_us", 2.5, "bare"),
                     Goal("django", "cpu_us", 1.2, "bare"),
                 ],
+                turns=3,
             )
         ],
         ("cpu_us", "p50", "p99", "delivered", "stream_kib", "client"),
