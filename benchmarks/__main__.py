@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import importlib.util
+import signal
 import subprocess
 import sys
 import time
@@ -148,6 +149,8 @@ def _side(
 
 
 if __name__ == "__main__":
+    # As Ctrl-C does: so that the servers, which are in groups of their own, are ended too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         pinned(0)
         sys.exit(main())
