@@ -10,10 +10,12 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ._group import Group, Stream, write_each
 from ._log import JobLog
+from ._watches import Watches
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -48,7 +50,7 @@ class Watch:
 
     def wake(self) -> None:
         """Note that the log has grown. Any thread."""
-        if self._groups or self.apart or self._pump.forgotten:
+        if self._groups or self.apart or self._pump.watches.forgotten:
             self._pump.schedule(self)
 
     def flush(self) -> int:
@@ -122,10 +124,8 @@ class Pump:
     def __init__(self, hub: "Hub", loop: asyncio.AbstractEventLoop) -> None:
         self.hub = hub
         self.loop = loop
-        self._watches: dict[str, Watch] = {}
-        self._used: set[Watch] = set()  # also those of jobs that have ended, and begun anew since
+        self.watches = Watches(hub, partial(Watch, self))
         self._grown: deque[Watch] = deque()
-        self.forgotten: deque[Watch] = deque()
         self._scheduled = False
         self._flushing = False
         self._rest_until = 0.0
@@ -134,33 +134,6 @@ class Pump:
         self._due: dict[int, set[Stream | Group]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_tick = 0
-
-    def watch(self, job_id: str) -> Watch:
-        """Share one watch of a job between its streams. Raises `JobNotFound`."""
-        self._tidy()
-        watch = self._watches.get(job_id)
-        if watch is None or watch.log.ended or watch.log.cut:
-            watch = self._watches[job_id] = Watch(self, job_id)
-            self._used.add(watch)
-        watch.users += 1
-        return watch
-
-    def unwatch(self, watch: Watch) -> None:
-        """Give back what `watch` gave."""
-        watch.users -= 1
-        if watch.users == 0:
-            self._used.discard(watch)
-            self.hub.broker.unwatch(watch.job_id, watch.wake)
-            if self._watches.get(watch.job_id) is watch:
-                del self._watches[watch.job_id]
-
-    def forget(self, watch: Watch) -> None:
-        """Give back what `watch` gave, later. For finalisers: any thread, amid any statement."""
-        self.forgotten.append(watch)
-
-    def _tidy(self) -> None:
-        while self.forgotten:
-            self.unwatch(self.forgotten.popleft())
 
     def add(self, stream: Stream) -> None:
         """Advance ``stream`` from now on: what came before this call is its own to take."""
@@ -232,7 +205,7 @@ class Pump:
             self.loop.call_later(max(0.001, self._rest_until - start), self._flush)
             return
         self._scheduled = False
-        self._tidy()
+        self.watches.tidy()
         events = 0
         for _ in range(len(self._grown)):  # what grows meanwhile has its own turn
             events = max(events, self._flush_one(self._grown.popleft()))
@@ -257,7 +230,7 @@ class Pump:
 
     def _drain(self) -> None:
         now = time.monotonic()
-        for watch in list(self._used):
+        for watch in list(self.watches.used):
             watch.part()
             streams = list(watch.apart)
             for stream in streams:

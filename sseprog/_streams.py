@@ -42,7 +42,7 @@ class AsyncStream(AsyncIterator[bytes]):
         self.places: Places
         self._waiter: asyncio.Future[None] | None = None
         cursor = Cursor.parse(options.get("last_event_id", ""))
-        self.watch = self.pump.watch(job_id)
+        self.watch = self.pump.watches.watch(job_id)
         self.subscription = hub.subscribe(self, self.watch.log, cursor, options)
         self.closed = False
 
@@ -92,7 +92,7 @@ class AsyncStream(AsyncIterator[bytes]):
         """End the stream; `__anext__` stops. Calling it again does nothing."""
         if not self.closed:
             self.closed = True
-            self.pump.unwatch(self.watch)
+            self.pump.watches.unwatch(self.watch)
             self.hub.unsubscribe(self)
             self.wake()
 
@@ -104,14 +104,14 @@ class AsyncStream(AsyncIterator[bytes]):
         # Amid any statement of any thread: nobody waits, and the pump is not to be touched.
         if not self.closed:
             self.closed = True
-            self.pump.forget(self.watch)
+            self.pump.watches.forget(self.watch)
             self.hub.unsubscribe(self)
 
 
 class SyncStream(Iterator[bytes]):
     """The driver for threads. `close` ends it, also while another thread waits in it."""
 
-    __slots__ = ("__weakref__", "_grown", "_hub", "_second", "_watch", "_watches", "client",
+    __slots__ = ("__weakref__", "_grown", "_hub", "_second", "_threads", "_watch", "client",
                  "closed", "connection", "places", "subscription")  # fmt: skip
 
     def __init__(self, hub: "Hub", job_id: str, options: "StreamOptions") -> None:
@@ -123,8 +123,8 @@ class SyncStream(Iterator[bytes]):
         self.places: Places
         self.connection = options.get("connection")
         cursor = Cursor.parse(options.get("last_event_id", ""))
-        self._watches = hub.watches  # of this process, and not of one that is forked from it
-        self._watch = self._watches.watch(job_id)
+        self._threads = hub.threads  # of this process, and not of one that is forked from it
+        self._watch = self._threads.watches.watch(job_id)
         self.subscription = hub.subscribe(self, self._watch.log, cursor, options)
         self.closed = False
 
@@ -134,7 +134,7 @@ class SyncStream(Iterator[bytes]):
     def __next__(self) -> bytes:
         subscription = self.subscription
         if self._grown is None and self.connection is not None:
-            self._watches.look_after_clients()
+            self._threads.look_after_clients()
         while not self.closed:
             if subscription.ended:
                 if self.connection is not None and self._hub.draining:
@@ -175,7 +175,7 @@ class SyncStream(Iterator[bytes]):
             if self.closed:
                 return
             self.closed = True
-            self._watches.unwatch(self._watch)
+            self._threads.watches.unwatch(self._watch)
             self._hub.unsubscribe(self)
         self.advance()
 
@@ -183,7 +183,7 @@ class SyncStream(Iterator[bytes]):
         # Amid any statement of any thread: nobody waits, and the watches are not to be touched.
         if not self.closed:
             self.closed = True
-            self._watches.forget(self._watch)
+            self._threads.watches.forget(self._watch)
             self._hub.unsubscribe(self)
 
 

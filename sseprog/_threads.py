@@ -7,15 +7,16 @@ start and to stop for each stream and event.
 
 import threading
 import time
-from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ._connection import gone
+from ._watches import Watches
 
 if TYPE_CHECKING:
     from .hub import Hub
 
-__all__ = ["Watch", "Watches"]
+__all__ = ["Threads", "Watch"]
 
 _LOOK_EVERY: Final = 0.5  # seconds; a look costs one system call, and two for each that has left
 
@@ -27,14 +28,14 @@ class Watch:
     a heartbeat without the others. While a job reports, they all share one event or two.
     """
 
-    __slots__ = ("_events", "_watches", "job_id", "log", "users")
+    __slots__ = ("_events", "_threads", "job_id", "log", "users")
 
-    def __init__(self, watches: "Watches", job_id: str) -> None:
-        self._watches = watches
+    def __init__(self, threads: "Threads", job_id: str) -> None:
+        self._threads = threads
         self._events: dict[float, threading.Event] = {}
         self.job_id = job_id
         self.users = 0
-        self.log = watches.hub.broker.watch(job_id, self.wake)
+        self.log = threads.hub.broker.watch(job_id, self.wake)
 
     def event(self, second: float) -> threading.Event:
         """Return what is set when there is news, and for all of ``second``. The lock is held."""
@@ -45,15 +46,15 @@ class Watch:
 
     def wake(self) -> None:
         """Wake all: the log has grown. Any thread."""
-        with self._watches.hub.broker.lock:
-            self._watches.tidy()
+        with self._threads.hub.broker.lock:
+            self._threads.watches.tidy()
             events, self._events = self._events, {}
         for event in events.values():
             event.set()
 
     def wake_second(self, second: float) -> None:
         """Wake those of one second. Any thread."""
-        with self._watches.hub.broker.lock:
+        with self._threads.hub.broker.lock:
             event = self._events.pop(second, None)
         if event is not None:
             event.set()
@@ -65,43 +66,13 @@ class Watch:
                 self.wake_second(second)
 
 
-class Watches:
+class Threads:
     """The jobs that threads of this process watch, and the look after their clients."""
 
     def __init__(self, hub: "Hub") -> None:
         self.hub = hub
-        self._by_job: dict[str, Watch] = {}
-        self._used: set[Watch] = set()  # also those of jobs that have ended, and begun anew since
-        self._forgotten: deque[Watch] = deque()
+        self.watches = Watches(hub, partial(Watch, self))  # the broker's lock is held around calls
         self._looking = False
-
-    def watch(self, job_id: str) -> Watch:
-        """Share one watch of a job. The lock is held. Raises `JobNotFound`."""
-        self.tidy()
-        watch = self._by_job.get(job_id)
-        if watch is None or watch.log.ended or watch.log.cut:
-            watch = self._by_job[job_id] = Watch(self, job_id)
-            self._used.add(watch)
-        watch.users += 1
-        return watch
-
-    def unwatch(self, watch: Watch) -> None:
-        """Give back what `watch` gave. The lock is held."""
-        watch.users -= 1
-        if watch.users == 0:
-            self._used.discard(watch)
-            self.hub.broker.unwatch(watch.job_id, watch.wake)
-            if self._by_job.get(watch.job_id) is watch:
-                del self._by_job[watch.job_id]
-
-    def forget(self, watch: Watch) -> None:
-        """Give back what `watch` gave, later. For finalisers: any thread, amid any statement."""
-        self._forgotten.append(watch)
-
-    def tidy(self) -> None:
-        """Give back what was forgotten. The lock is held."""
-        while self._forgotten:
-            self.unwatch(self._forgotten.popleft())
 
     def look_after_clients(self) -> None:
         """Look from now on, while there are streams that have one. Any thread."""
@@ -121,7 +92,7 @@ class Watches:
                 if stream.connection is not None
             ]
             self._looking = bool(streams)
-            watches = list(self._used)
+            watches = list(self.watches.used)
         if streams:
             self.hub.timer.at(now + _LOOK_EVERY, self._look)
         if any(connection.stopping() for _, connection in streams):

@@ -26,7 +26,7 @@ from ._pump import Pump
 from ._settings import Settings, SettingsOptions
 from ._streams import AsyncStream, BusyStream, SyncStream
 from ._subscription import Subscription
-from ._threads import Watches
+from ._threads import Threads
 from ._tickets import Tickets
 from ._timer import Timer
 from ._work import Work, Workers, drive
@@ -105,7 +105,7 @@ class Hub:
         self.iterators: weakref.WeakSet[SyncStream] = weakref.WeakSet()
         self._places = Places(self.settings)
         self._pumps: dict[asyncio.AbstractEventLoop, Pump] = {}
-        self.watches = Watches(self)
+        self.threads = Threads(self)
         self._running: set[Job] = set()
         self._lock = threading.Lock()
         self._released = threading.Condition(self._lock)

@@ -86,7 +86,7 @@ def test_clients_that_come_and_go_leave_nothing_behind(
         eventually(lambda: hub.streams == 1)
     eventually(lambda: hub.streams == 0)
     pump = server.call(hub._pump)
-    assert not pump._watches
+    assert not pump.watches.used
     assert not any(pump._due.values())
 
 
