@@ -23,6 +23,8 @@ from typing import Any
 
 from sseprog import Hub, Job
 
+from .client import compiled
+
 PACE, PACED_SECONDS = 50.0, 6.0
 """Reports a second, and for how long, where it is timed how long one takes."""
 
@@ -250,15 +252,6 @@ def web_process(url: str, *, conflate: bool) -> Iterator[tuple[int, int]]:
         yield port, process.pid
 
 
-@contextmanager
-def load_client() -> Iterator[str]:
-    """Compile the load client; yield where it is."""
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(__file__).with_name("client.c")
-        subprocess.run(["cc", "-O2", "-o", f"{folder}/client", str(source)], check=True)
-        yield f"{folder}/client"
-
-
 def publisher(url: str, jobs: int, count: int) -> Any:
     """Start a process that reports."""
     command = (sys.executable, "-m", "benchmarks.brokers", "publish", str(jobs), str(count))
@@ -329,14 +322,14 @@ def main(names: list[str]) -> None:
         ("1,000 jobs, a stream each, nothing conflated", 1_000, STREAMS),
         ("1 job, 1,000 streams, conflated", 1, STREAMS),
     ]
-    with load_client() as client:
-        for name in names:
+    client = compiled("client.c")
+    for name in names:
+        with broker(name) as url:
+            timed[name] = latency(client, url)
+        for what, jobs, streams in work if name in counts else ():
             with broker(name) as url:
-                timed[name] = latency(client, url)
-            for what, jobs, streams in work if name in counts else ():
-                with broker(name) as url:
-                    found = appends(client, url, jobs, counts[name], streams=streams)
-                rows.append(_row(name, what, found))
+                found = appends(client, url, jobs, counts[name], streams=streams)
+            rows.append(_row(name, what, found))
     print(f"One job, one stream, {PACE:g} reports/s, publish to client:\n")
     print("| broker | p50 ms | p99 ms | missing | goal |\n|---|--:|--:|--:|---|")
     for name, found in timed.items():

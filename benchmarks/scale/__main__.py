@@ -170,14 +170,14 @@ def check(figures: dict[str, float]) -> None:
 
     How fast a machine is changes within minutes: the figures are taken anew, just before and after.
     """
-    from ..brokers import load_client
+    from ..client import compiled
     from .measure import CHECK, failover, load, of_many, of_single, of_web
 
-    with load_client() as client:
-        single = of_single(client)
-        found = load(client, CHECK.jobs, CHECK.rate, CHECK.groups)
-        figures = figures | of_web(single, of_many(client))
-        on_it, streams, cut = failover(client)
+    client = compiled("client.c")
+    single = of_single(client)
+    found = load(client, CHECK.jobs, CHECK.rate, CHECK.groups)
+    figures = figures | of_web(single, of_many(client))
+    on_it, streams, cut = failover(client)
     an_event = figures["redis_us_event_alone"] + figures["redis_us_message"]
     slower = {
         "redis": single.redis / single.events * 1e6 / an_event,
@@ -209,20 +209,20 @@ def _print_check(name: str, predicted: float, measured: float) -> None:
 
 def measure_anew(parts: list[str]) -> None:
     """Measure some of the figures, or all, and keep them."""
-    from ..brokers import load_client
+    from ..client import compiled
     from .measure import machine, of_events, of_index, of_store, of_streams
 
     kept = json.loads(FIGURES.read_text()) if FIGURES.exists() else {"figures": {}}
-    with load_client() as client:
-        for part in parts or ["events", "streams", "store", "index"]:
-            if part == "events":
-                kept["figures"] |= of_events(client)
-            elif part == "streams":
-                kept["figures"] |= of_streams(client)
-            elif part == "index":
-                kept["figures"] |= of_index()
-            else:
-                kept["figures"] |= of_store()
+    client = compiled("client.c")
+    for part in parts or ["events", "streams", "store", "index"]:
+        if part == "events":
+            kept["figures"] |= of_events(client)
+        elif part == "streams":
+            kept["figures"] |= of_streams(client)
+        elif part == "index":
+            kept["figures"] |= of_index()
+        else:
+            kept["figures"] |= of_store()
     kept["measured_on"], kept["command"] = machine(), "python -m benchmarks.scale measure"
     kept["figures"] = {name: round(value, 1) for name, value in kept["figures"].items()}
     FIGURES.write_text(json.dumps(kept, indent=2) + "\n")

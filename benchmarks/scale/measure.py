@@ -24,6 +24,7 @@ from sseprog.brokers.redis import RedisStore
 from sseprog.store import Append, Begin, Create, Line, Renew
 
 from ..brokers import heard, redis_server, report, talking, tell, web_process
+from ..machine import cpu as cpu_of
 from .plan import slot
 
 LINE = Line("p", 250 * b".")  # a store doesn't read it
@@ -43,11 +44,6 @@ def publish(jobs: int, rate: float, seconds: float) -> None:
             report(held[count % jobs], due, count // jobs + 1, last)
         print(f'{{"cpu":{time.process_time() - cpu}}}', flush=True)
         sys.stdin.readline()
-
-
-def cpu_of(pid: int) -> float:
-    """Return the CPU seconds of a process, of all its threads."""
-    return time.clock_gettime(~pid << 3 | 2)
 
 
 def memory_of(pid: int) -> int:
