@@ -84,10 +84,15 @@ class Adapter:
         if isinstance(ask, Reply):
             return ask
         try:
-            if not await self.hub.load(ask.job_id):
+            if not await self._load(ask):
                 return finish(NOT_FOUND, head=ask.head)
-            allowed = self._has_ticket(ask) or await self._access.allows_async(request, ask.job_id)
-            await self.hub.load(ask.job_id)  # that may have taken long
+            allowed = True
+            for job_id in ask.job_ids:
+                allowed = allowed and (
+                    self._has_ticket(ask, job_id)
+                    or await self._access.allows_async(request, job_id)
+                )
+            await self._load(ask)  # that may have taken long
         except BrokerUnavailable:
             return finish(unavailable(ask), head=ask.head)
         if ask.what == "cancel" and self.hub.broker.shared:  # which waits for the broker
@@ -107,7 +112,10 @@ class Adapter:
         if incoming.processes and not self.hub.broker.shared:
             self._warn_once(_NOT_SHARED)
         try:
-            allowed = self._has_ticket(ask) or self._access.allows(request, ask.job_id)
+            allowed = all(
+                self._has_ticket(ask, job_id) or self._access.allows(request, job_id)
+                for job_id in ask.job_ids
+            )
         except BrokerUnavailable:
             return finish(unavailable(ask), head=ask.head)
         return self._settle(ask, request, incoming, allowed)
@@ -140,7 +148,7 @@ class Adapter:
     def _open(self, ask: Ask, open_stream: Callable[..., object], kind: type[S]) -> Reply | S:
         drain_on_signals(self.hub)
         try:
-            stream = open_stream(ask.job_id, **ask.options)
+            stream = open_stream(ask.jobs, **ask.options)
         except JobNotFound:
             return finish(NOT_FOUND, head=ask.head)
         except BrokerUnavailable:
@@ -179,9 +187,15 @@ class Adapter:
         address = self.hub.proxies.client(incoming.peer, incoming.header("x-forwarded-for"))
         return address and f"address {address}"
 
-    def _has_ticket(self, ask: Ask) -> bool:
+    async def _load(self, ask: Ask) -> bool:
+        """Get the jobs from a broker that processes share; tell whether they all are there."""
+        if isinstance(ask.jobs, str):
+            return await self.hub.load(ask.jobs)
+        return all(await asyncio.gather(*map(self.hub.load, ask.jobs)))
+
+    def _has_ticket(self, ask: Ask, job_id: str) -> bool:
         """Tell whether the request has a ticket, by which one may watch, but not cancel."""
-        return bool(ask.ticket) and self.hub.admits(ask.ticket, ask.job_id)
+        return bool(ask.ticket) and self.hub.admits(ask.ticket, job_id)
 
     def _warn_once(self, text: str) -> None:
         if text not in self._warned:

@@ -43,6 +43,9 @@ _JSON: Final = ("Content-Type", "application/json")
 _NOSNIFF: Final = ("X-Content-Type-Options", "nosniff")
 _NO_STORE: Final = ("Cache-Control", "no-store")
 
+MOST_JOBS: Final = 64  # on one stream
+MOST_FIELDS: Final = 32  # beside those
+
 _STATIC_TYPES: Final[Mapping[str, str]] = {
     "sseprog.js": "text/javascript; charset=utf-8",
     "sseprog.d.ts": "text/plain; charset=utf-8",
@@ -81,10 +84,16 @@ class Ask(NamedTuple):
     """What a well-formed request asks for, before anybody knows whether it may."""
 
     what: Literal["stream", "snapshot", "cancel"]
-    job_id: str
+    jobs: str | tuple[str, ...]
+    """A job's id; of a stream of many jobs, theirs."""
     options: "StreamOptions"
     ticket: str
     incoming: Incoming
+
+    @property
+    def job_ids(self) -> tuple[str, ...]:
+        """The ids of all jobs that it is about."""
+        return (self.jobs,) if isinstance(self.jobs, str) else self.jobs
 
     @property
     def head(self) -> bool:
@@ -103,10 +112,11 @@ def parse(incoming: Incoming) -> Ask | Reply:
     parts = path.removeprefix("/").split("/")
     if len(parts) == 2 and parts[0] == "static" and parts[1] in _STATIC_TYPES:
         return _allowed(method, "GET", "HEAD") or _static(parts[1], query, header)
-    if len(parts) == 1 and parts[0]:
-        what: Literal["stream", "snapshot", "cancel"] = "snapshot"
-    elif len(parts) == 2 and parts[1] == "stream":
+    what: Literal["stream", "snapshot", "cancel"]
+    if parts in (["stream"], [parts[0], "stream"]):
         what = "stream"
+    elif len(parts) == 1 and parts[0]:
+        what = "snapshot"
     elif len(parts) == 2 and parts[1] == "cancel":
         what = "cancel"
     else:
@@ -117,24 +127,29 @@ def parse(incoming: Incoming) -> Ask | Reply:
     if what == "cancel" and _forged(header):
         return _error(403, "a job is cancelled from its own site only")
     try:
-        job_id = check_job_id(parts[0])
-        asked = _fields(query) if what != "cancel" else {}
-        options = _options(asked, header) if what == "stream" else {}
+        many = parts == ["stream"]
+        fields = _fields(query, MOST_FIELDS + MOST_JOBS * many) if what != "cancel" else []
+        asked = dict(fields)
+        if many:
+            jobs: str | tuple[str, ...] = _jobs(fields)
+            options = _options(asked, lambda _: None)  # there is no cursor to come back with
+        else:
+            jobs = check_job_id(parts[0])
+            options = _options(asked, header) if what == "stream" else {}
     except ValueError as error:
         return _error(400, str(error))
-    ticket = asked.get("ticket", "")
-    return Ask(what, job_id, options, ticket, incoming)
+    return Ask(what, jobs, options, asked.get("ticket", ""), incoming)
 
 
 def answer(hub: "Hub", ask: Ask) -> Reply:
     """Answer a request that is allowed, and not for a stream."""
     if ask.what == "cancel":
         try:
-            hub.cancel(ask.job_id)
+            hub.cancel(ask.job_ids[0])
         except JobEnded:
             return _error(409, "the job has ended")
         return Reply(202, (_JSON, _NO_STORE), b'{"cancelling":true}\n')
-    epoch, newest = hub.broker.newest(ask.job_id)
+    epoch, newest = hub.broker.newest(ask.job_ids[0])
     tag = f'"{epoch}-{newest.seq}"'
     headers: Headers = (("ETag", tag), ("Cache-Control", "private, no-cache"))
     if _matches(ask.incoming.header("if-none-match"), tag):
@@ -150,13 +165,24 @@ def finish(reply: Reply, *, head: bool) -> Reply:
     return Reply(reply.status, headers, b"" if head else reply.body)
 
 
-def _fields(query: str) -> dict[str, str]:
+def _fields(query: str, most: int) -> list[tuple[str, str]]:
     if not query:
-        return {}
+        return []
     try:
-        return dict(parse_qsl(query, keep_blank_values=True, max_num_fields=32, errors="strict"))
+        return parse_qsl(query, keep_blank_values=True, max_num_fields=most, errors="strict")
     except ValueError:
-        raise ValueError("the query is not at most 32 fields of UTF-8") from None
+        raise ValueError(f"the query is not at most {most} fields of UTF-8") from None
+
+
+def _jobs(fields: list[tuple[str, str]]) -> tuple[str, ...]:
+    """Read which jobs a stream of many is of. Raises `ValueError`."""
+    jobs = tuple(dict.fromkeys(check_job_id(value) for name, value in fields if name == "job"))
+    if not 0 < len(jobs) <= MOST_JOBS:
+        raise ValueError(f"a stream of many jobs is of job=, 1 to {MOST_JOBS} times")
+    for name in ("from", "last_event_id"):
+        if dict(fields).get(name):
+            raise ValueError(f"{name}= is for the stream of one job: of many, the newest comes")
+    return jobs
 
 
 def _options(asked: Mapping[str, str], header: Callable[[str], str | None]) -> "StreamOptions":

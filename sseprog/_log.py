@@ -18,7 +18,7 @@ _NAMES: Final[Mapping[Kind, bytes]] = {
 }
 
 
-_NOTHING_JOINED: Final[tuple[int | None, bool, bytes]] = (None, False, b"")
+_NOTHING_JOINED: Final[tuple[int | None, bool, bool, bytes]] = (None, False, False, b"")
 
 
 class Entry(NamedTuple):
@@ -123,7 +123,14 @@ class JobLog:
         """Tell whether the event at ``cursor`` is kept, so that nothing after it is missing."""
         return cursor.epoch == self.epoch and self.oldest_seq <= cursor.seq <= self.newest.seq
 
-    def status(self, seq: int, *, resumed: bool | None = None, as_id: int | None = None) -> bytes:
+    def status(
+        self,
+        seq: int,
+        *,
+        resumed: bool | None = None,
+        as_id: int | None = None,
+        with_id: bool = True,
+    ) -> bytes:
         """Return a ``status`` frame with the state at ``seq``.
 
         ``as_id`` is the number to resume from, where that is another one.
@@ -131,16 +138,18 @@ class JobLog:
         data = self._entries[seq - self.oldest_seq].data
         if resumed is not None:
             data = data[:-1] + (b',"resumed":true}' if resumed else b',"resumed":false}')
-        number = seq if as_id is None else as_id
-        return b"%b%d\nevent: status\ndata: %b\n\n" % (self._head, number, data)
+        frame = b"event: status\ndata: %b\n\n" % data
+        if not with_id:
+            return frame
+        return b"%b%d\n%b" % (self._head, seq if as_id is None else as_id, frame)
 
-    def since(self, seq: int, *, conflate: bool) -> bytes | None:
+    def since(self, seq: int, *, conflate: bool, with_ids: bool = True) -> bytes | None:
         """Return the frames after ``seq`` in one piece, or ``None`` if some of them are gone.
 
         The streams of a job nearly all ask from the same place, so the last answer is kept.
         """
-        after, shortened, frames = self._joined
-        if after == seq and shortened is conflate:
+        after, shortened, numbered, frames = self._joined
+        if after == seq and shortened is conflate and numbered is with_ids:
             return frames
         start = seq + 1 - self.oldest_seq
         if start < 0:
@@ -148,8 +157,11 @@ class JobLog:
         waiting: Sequence[Entry] = self._entries[start:]
         if conflate:
             waiting = conflated(waiting)
-        frames = b"".join([entry.frame for entry in waiting])
-        self._joined = (seq, conflate, frames)
+        if with_ids:
+            frames = b"".join([entry.frame for entry in waiting])
+        else:
+            frames = b"".join([entry.frame[entry.frame.index(b"\n") + 1 :] for entry in waiting])
+        self._joined = (seq, conflate, with_ids, frames)
         return frames
 
     def _add(self, seq: int, line: Line) -> Entry:

@@ -14,8 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ._group import Group, Stream, write_each
-from ._log import JobLog
-from ._watches import Watches
+from ._watches import BaseWatch, Watches
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -30,26 +29,28 @@ LONGEST_REST: Final = 0.025
 """Seconds; what nobody sees of a progress bar."""
 
 
-class Watch:
-    """One job as the streams of one event loop watch it: in step, or ``apart``."""
+class Watch(BaseWatch):
+    """One job as the streams of one event loop watch it: in step, or ``apart``.
 
-    __slots__ = ("_groups", "_pump", "_told", "apart", "job_id", "log", "scheduled", "users")
+    Or several jobs, whose streams are all apart.
+    """
 
-    def __init__(self, pump: "Pump", job_id: str) -> None:
+    __slots__ = ("_groups", "_grown", "_pump", "apart", "scheduled")
+
+    def __init__(self, pump: "Pump", job_ids: tuple[str, ...]) -> None:
         self._pump = pump
-        self.job_id = job_id
         self.apart: dict[Stream, None] = {}
         self._groups: dict[tuple[bytes, float], Group] = {}
-        self.users = 0
         self.scheduled = False
-        self.log: JobLog = pump.hub.broker.watch(job_id, self.wake)
-        self._told = self.log.newest.seq
+        self._grown = 0
+        super().__init__(pump.hub, job_ids)
 
     def __len__(self) -> int:
         return len(self.apart) + sum(len(group) for group in self._groups.values())
 
     def wake(self) -> None:
-        """Note that the log has grown. Any thread."""
+        """Note that a log has grown. Any thread."""
+        self._grown += 1  # which two threads may make one: it is for the pace alone
         if self._groups or self.apart or self._pump.watches.forgotten:
             self._pump.schedule(self)
 
@@ -58,13 +59,11 @@ class Watch:
         # Cleared before the logs are read: whoever appends after that schedules again.
         self.scheduled = False
         with self._pump.hub.broker.lock:
-            over = self.log.ended or self.log.cut
-            if over:  # which each stream tells in its own words
+            if over := self.over:  # which each stream tells in its own words
                 self.part()
             groups = list(self._groups.values())
             apart = list(self.apart)
             now = time.monotonic()
-            newest = self.log.newest.seq
             news = [group.first.news(now) for group in groups]
             chunks = [stream.take(now) for stream in apart]
         for group, chunk in zip(groups, news, strict=True):
@@ -76,7 +75,7 @@ class Watch:
                 for stream in apart:
                     if self.fall_in(stream):
                         self._pump.plan_anew(stream)
-        events, self._told = newest - self._told, newest
+        events, self._grown = self._grown, 0
         return events
 
     def fall_in(self, stream: Stream) -> bool:
@@ -124,7 +123,7 @@ class Pump:
     def __init__(self, hub: "Hub", loop: asyncio.AbstractEventLoop) -> None:
         self.hub = hub
         self.loop = loop
-        self.watches = Watches(hub, partial(Watch, self))
+        self.watches = Watches(partial(Watch, self))
         self._grown: deque[Watch] = deque()
         self._scheduled = False
         self._flushing = False

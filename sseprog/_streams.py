@@ -32,7 +32,9 @@ class AsyncStream(AsyncIterator[bytes]):
     __slots__ = ("__weakref__", "_waiter", "client", "closed", "hub", "places", "pump",
                  "send", "subscription", "tick", "watch")  # fmt: skip
 
-    def __init__(self, hub: "Hub", job_id: str, pump: "Pump", options: "StreamOptions") -> None:
+    def __init__(
+        self, hub: "Hub", jobs: "str | tuple[str, ...]", pump: "Pump", options: "StreamOptions"
+    ) -> None:
         self.closed = True  # for __del__, should the next lines raise
         self.tick = 0
         self.send = None
@@ -42,8 +44,8 @@ class AsyncStream(AsyncIterator[bytes]):
         self.places: Places
         self._waiter: asyncio.Future[None] | None = None
         cursor = Cursor.parse(options.get("last_event_id", ""))
-        self.watch = self.pump.watches.watch(job_id)
-        self.subscription = hub.subscribe(self, self.watch.log, cursor, options)
+        self.watch = self.pump.watches.watch(jobs)
+        self.subscription = hub.subscribe(self, jobs, self.watch.logs, cursor, options)
         self.closed = False
 
     def __aiter__(self) -> Self:
@@ -114,7 +116,7 @@ class SyncStream(Iterator[bytes]):
     __slots__ = ("__weakref__", "_grown", "_hub", "_second", "_threads", "_watch", "client",
                  "closed", "connection", "places", "subscription")  # fmt: skip
 
-    def __init__(self, hub: "Hub", job_id: str, options: "StreamOptions") -> None:
+    def __init__(self, hub: "Hub", jobs: "str | tuple[str, ...]", options: "StreamOptions") -> None:
         self.closed = True  # for __del__, should the next lines raise
         self._hub = hub
         self._grown: threading.Event | None = None
@@ -124,8 +126,8 @@ class SyncStream(Iterator[bytes]):
         self.connection = options.get("connection")
         cursor = Cursor.parse(options.get("last_event_id", ""))
         self._threads = hub.threads  # of this process, and not of one that is forked from it
-        self._watch = self._threads.watches.watch(job_id)
-        self.subscription = hub.subscribe(self, self._watch.log, cursor, options)
+        self._watch = self._threads.watches.watch(jobs)
+        self.subscription = hub.subscribe(self, jobs, self._watch.logs, cursor, options)
         self.closed = False
 
     def __iter__(self) -> Self:

@@ -5,6 +5,7 @@ Three drivers carry it out: `_asgi.PushStream`, `_streams.AsyncStream` and `_str
 
 import math
 import random
+from collections.abc import Sequence
 from copy import copy
 
 import msgspec
@@ -13,7 +14,7 @@ from ._event import HEARTBEAT, HEARTBEAT_EVENT, Cursor, last_retry, retry
 from ._log import JobLog
 from ._settings import Settings
 
-__all__ = ["Position", "Subscription"]
+__all__ = ["JointSubscription", "Position", "Subscription"]
 
 
 class Position(msgspec.Struct, gc=False):  # of no cycle; each would cost a collection its look
@@ -38,10 +39,13 @@ class Subscription:
 
     After each `take`: ``ended`` tells that the stream is over, ``deadline`` when to call again
     though the log has not grown.
+
+    ``part``: it is one of a `JointSubscription`, which has the ``retry:``, the heartbeats and the
+    age; its frames have no ids.
     """
 
-    __slots__ = ("_draining", "_end_at", "_head", "_quiet", "_settings", "_shared", "at", "ended",
-                 "heartbeat", "log")  # fmt: skip
+    __slots__ = ("_draining", "_end_at", "_head", "_part", "_quiet", "_settings", "_shared", "at",
+                 "ended", "heartbeat", "log")  # fmt: skip
 
     def __init__(
         self,
@@ -53,14 +57,18 @@ class Subscription:
         from_start: bool = False,
         heartbeat_event: bool = False,
         heartbeat: float = math.inf,
+        part: bool = False,
     ) -> None:
         self.log = log
+        self._part = part
         self._settings = settings
         self._quiet = min(settings.heartbeat or math.inf, heartbeat)
         self.heartbeat = HEARTBEAT_EVENT if heartbeat_event else HEARTBEAT
         self._draining = self._shared = False
         self._end_at = math.inf
-        if settings.max_stream_age:
+        if part:
+            self._quiet = math.inf
+        elif settings.max_stream_age:
             self._end_at = now + settings.max_stream_age * random.uniform(0.9, 1.1)  # noqa: S311
         self._head = b""
         # What a client missed while it was away is replayed whole, never conflated.
@@ -75,7 +83,8 @@ class Subscription:
             self._start(log.oldest_seq)
         else:
             self._start_at_newest(resumed=None if cursor is None else False)
-        self._head = retry(settings.retry or 0.0) + self._head
+        if not part:
+            self._head = retry(settings.retry or 0.0) + self._head
 
     def take(self, now: float) -> bytes:
         """Return what is due now, in one piece; nothing is ``b""``."""
@@ -154,14 +163,14 @@ class Subscription:
             at.seq = log.oldest_seq - 2  # from where nothing can be told any more
         limit = self._settings.conflate_after
         conflate = limit is not None and newest - at.seq > limit and at.seq >= at.replay_to
-        news = log.since(at.seq, conflate=conflate)
+        news = log.since(at.seq, conflate=conflate, with_ids=not self._part)
         at.seq = newest
         if news is None:
             self._start_at_newest(resumed=False)
             news = self._head
             self._head = b""
             if at.seq != newest:
-                news += log.since(at.seq, conflate=False) or b""
+                news += log.since(at.seq, conflate=False, with_ids=not self._part) or b""
                 at.seq = newest
         if news:
             at.told_at = now
@@ -169,7 +178,7 @@ class Subscription:
 
     def _start(self, seq: int, *, resumed: bool | None = None) -> None:
         self.at.seq = seq
-        self._head = self.log.status(seq, resumed=resumed)
+        self._head = self.log.status(seq, resumed=resumed, with_id=not self._part)
 
     def _start_at_newest(self, *, resumed: bool | None) -> None:
         newest = self.log.newest
@@ -179,4 +188,56 @@ class Subscription:
         # The terminal event follows as an event of its own; who is cut off between the two
         # must still get it, so the status is not yet its place in the log.
         self.at.seq = newest.seq - 1
-        self._head = self.log.status(newest.seq, resumed=resumed, as_id=newest.seq - 1)
+        self._head = self.log.status(
+            newest.seq, resumed=resumed, as_id=newest.seq - 1, with_id=not self._part
+        )
+
+
+class JointSubscription(Subscription):
+    """Subscriptions to several jobs, as one stream: protocol.md, section 7.
+
+    Each begins with the newest state, after a reconnect too. It ends when all have ended.
+    """
+
+    __slots__ = ("_parts",)
+
+    through = False  # it is in step with no other
+
+    def __init__(
+        self,
+        logs: Sequence[JobLog],
+        settings: Settings,
+        *,
+        now: float,
+        heartbeat_event: bool = False,
+        heartbeat: float = math.inf,
+    ) -> None:
+        super().__init__(
+            logs[0], settings, now=now, heartbeat_event=heartbeat_event, heartbeat=heartbeat
+        )
+        self._head = retry(settings.retry or 0.0)
+        self._parts = [Subscription(log, settings, now=now, part=True) for log in logs]
+
+    def take(self, now: float) -> bytes:
+        """Return what is due now, in one piece; nothing is ``b""``."""
+        if self.ended:
+            return b""
+        chunk = self._head + b"".join([part.take(now) for part in self._parts])
+        self._head = b""
+        cut = any(part.log.cut for part in self._parts)  # which has said when to come back
+        self._parts = [part for part in self._parts if not part.ended]
+        if cut or not self._parts:
+            self.ended = True
+        elif now >= self._end_at:
+            chunk += last_retry()
+            self.ended = True
+        elif not chunk and now >= self.deadline:
+            chunk = self.heartbeat
+        if chunk:
+            self.at.told_at = now
+        return chunk
+
+    @property
+    def behind(self) -> bool:
+        """Tell whether a log holds what the stream has not had."""
+        return any(part.behind for part in self._parts)

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ._connection import gone
-from ._watches import Watches
+from ._watches import BaseWatch, Watches
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -21,21 +21,19 @@ __all__ = ["Threads", "Watch"]
 _LOOK_EVERY: Final = 0.5  # seconds; a look costs one system call, and two for each that has left
 
 
-class Watch:
-    """One job as the threads of this process watch it.
+class Watch(BaseWatch):
+    """One job, or several, as the threads of this process watch them.
 
     Those that wait are told apart by the second of their deadline, so that some can be woken for
     a heartbeat without the others. While a job reports, they all share one event or two.
     """
 
-    __slots__ = ("_events", "_threads", "job_id", "log", "users")
+    __slots__ = ("_events", "_threads")
 
-    def __init__(self, threads: "Threads", job_id: str) -> None:
+    def __init__(self, threads: "Threads", job_ids: tuple[str, ...]) -> None:
         self._threads = threads
         self._events: dict[float, threading.Event] = {}
-        self.job_id = job_id
-        self.users = 0
-        self.log = threads.hub.broker.watch(job_id, self.wake)
+        super().__init__(threads.hub, job_ids)
 
     def event(self, second: float) -> threading.Event:
         """Return what is set when there is news, and for all of ``second``. The lock is held."""
@@ -71,7 +69,7 @@ class Threads:
 
     def __init__(self, hub: "Hub") -> None:
         self.hub = hub
-        self.watches = Watches(hub, partial(Watch, self))  # the broker's lock is held around calls
+        self.watches = Watches(partial(Watch, self))  # the broker's lock is held around calls
         self._looking = False
 
     def look_after_clients(self) -> None:

@@ -25,7 +25,7 @@ from ._proxies import Proxies
 from ._pump import Pump
 from ._settings import Settings, SettingsOptions
 from ._streams import AsyncStream, BusyStream, SyncStream
-from ._subscription import Subscription
+from ._subscription import JointSubscription, Subscription
 from ._threads import Threads
 from ._tickets import Tickets
 from ._timer import Timer
@@ -264,32 +264,51 @@ class Hub:
         except JobNotFound:
             return False
 
-    def stream(self, job_id: str, **options: Unpack[StreamOptions]) -> Iterator[bytes]:
+    def stream(
+        self, job_id: str | Sequence[str], **options: Unpack[StreamOptions]
+    ) -> Iterator[bytes]:
         """Return a job's events as bytes, for threads; ``options`` are those of `StreamOptions`.
 
-        The subscription is taken here and now. Raises `JobNotFound`, or `ValueError` for a
-        malformed ``last_event_id``. ``close()`` the iterator to leave early.
+        Of several jobs, given by a list of their ids, the events have no cursors: protocol.md,
+        section 7. The subscription is taken here and now. Raises `JobNotFound`, or `ValueError`
+        for a malformed ``last_event_id``, an empty list, or a cursor with a list. ``close()`` the
+        iterator to leave early.
         """
-        _check_stream_options(options)
-        if self.broker.shared:  # before the lock: it may have to be read
-            self.broker.newest(job_id)
+        jobs = self._checked(job_id, options)
         with self.broker.lock:  # lest two threads take the last place
-            return SyncStream(self, job_id, options) if self._has_room(options) else BusyStream()
+            return SyncStream(self, jobs, options) if self._has_room(options) else BusyStream()
 
-    def astream(self, job_id: str, **options: Unpack[StreamOptions]) -> AsyncIterator[bytes]:
+    def astream(
+        self, job_id: str | Sequence[str], **options: Unpack[StreamOptions]
+    ) -> AsyncIterator[bytes]:
         """Return a job's events as bytes, for coroutines; otherwise as `stream`.
 
         Where processes share the broker, ``await hub.load(job_id)`` before: else the event loop
         waits here until the job is read.
         """
-        _check_stream_options(options)
+        jobs = self._checked(job_id, options)
         pump = self._pump()
-        if self.broker.shared:
-            self.broker.newest(job_id)
         with self.broker.lock:
             if self._has_room(options):
-                return AsyncStream(self, job_id, pump, options)
+                return AsyncStream(self, jobs, pump, options)
         return BusyStream()
+
+    def _checked(self, jobs: str | Sequence[str], options: StreamOptions) -> str | tuple[str, ...]:
+        """Return the jobs of a stream, which the broker knows by then."""
+        for name in options:
+            if name not in StreamOptions.__annotations__:
+                known = ", ".join(StreamOptions.__annotations__)
+                raise TypeError(f"unknown option {name!r} of a stream; known are {known}")
+        if not isinstance(jobs, str):
+            jobs = tuple(dict.fromkeys(jobs))
+            if not jobs:
+                raise ValueError("a stream is of one job or more, not of none")
+            if options.get("last_event_id") or options.get("from_start"):
+                raise ValueError("a stream of several jobs begins with their newest states")
+        if self.broker.shared:  # before the lock: they may have to be read
+            for job_id in (jobs,) if isinstance(jobs, str) else jobs:
+                self.broker.newest(job_id)
+        return jobs
 
     def drain(self) -> None:
         """End all streams cleanly, over the ``drain`` period, and refuse new ones.
@@ -363,19 +382,33 @@ class Hub:
     def subscribe(
         self,
         stream: AsyncStream | SyncStream,
-        log: JobLog,
+        jobs: str | tuple[str, ...],
+        logs: Sequence[JobLog],
         cursor: Cursor | None,
         options: StreamOptions,
     ) -> Subscription:
         """Make a stream's subscription. The lock has been held since there was room for it."""
-        subscription = Subscription(
-            log,
-            self.settings,
-            now=time.monotonic(),
-            cursor=cursor,
-            from_start=options.get("from_start", False),
-            heartbeat_event=options.get("heartbeat_event", False),
-            heartbeat=options.get("heartbeat", math.inf),
+        now = time.monotonic()
+        heartbeat_event = options.get("heartbeat_event", False)
+        heartbeat = options.get("heartbeat", math.inf)
+        subscription = (
+            Subscription(
+                logs[0],
+                self.settings,
+                now=now,
+                cursor=cursor,
+                from_start=options.get("from_start", False),
+                heartbeat_event=heartbeat_event,
+                heartbeat=heartbeat,
+            )
+            if isinstance(jobs, str)
+            else JointSubscription(
+                logs,
+                self.settings,
+                now=now,
+                heartbeat_event=heartbeat_event,
+                heartbeat=heartbeat,
+            )
         )
         self._places.take(stream.client)
         stream.places = self._places  # of this process, and not of one that is forked from it
@@ -488,13 +521,6 @@ def _owner_of(owner: str | int | UUID | None) -> str | None:
 
 def _listed(variable: str) -> list[str]:
     return [part.strip() for part in os.environ.get(variable, "").split(",") if part.strip()]
-
-
-def _check_stream_options(options: StreamOptions) -> None:
-    for name in options:
-        if name not in StreamOptions.__annotations__:
-            known = ", ".join(StreamOptions.__annotations__)
-            raise TypeError(f"unknown option {name!r} of a stream; known are {known}")
 
 
 _open: Final["weakref.WeakSet[Hub]"] = weakref.WeakSet()

@@ -10,6 +10,7 @@ app_name = "sseprog"
 
 urlpatterns = [
     path("static/<name>", views.static, name="static"),
+    path("stream", views.streams, name="streams"),
     path("<job_id>/stream", views.stream, name="stream"),
     path("<job_id>/cancel", views.cancel, name="cancel"),
     path("<job_id>", views.snapshot, name="snapshot"),

@@ -9,7 +9,7 @@ from django.views.decorators.csrf import csrf_exempt
 from ._hub import adapter
 from ._respond import respond
 
-__all__ = ["cancel", "other", "snapshot", "static", "stream"]
+__all__ = ["cancel", "other", "snapshot", "static", "stream", "streams"]
 
 
 @csrf_exempt
@@ -17,6 +17,13 @@ __all__ = ["cancel", "other", "snapshot", "static", "stream"]
 def stream(request: HttpRequest, job_id: str) -> HttpResponseBase:
     """Send a job's events."""
     return respond(adapter(), request, f"/{job_id}/stream")
+
+
+@csrf_exempt
+@non_atomic_requests
+def streams(request: HttpRequest) -> HttpResponseBase:
+    """Send the events of many jobs, ``?job=a&job=b``."""
+    return respond(adapter(), request, "/stream")
 
 
 @csrf_exempt

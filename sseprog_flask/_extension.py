@@ -23,6 +23,7 @@ Authorize = Callable[[Request, str, str | None], bool | Awaitable[bool]]
 # The last takes all that the others leave, so that every answer is the protocol's.
 _ROUTES: Final = {
     "static": "/static/<name>",
+    "streams": "/stream",
     "stream": "/<job_id>/stream",
     "cancel": "/<job_id>/cancel",
     "snapshot": "/<job_id>",

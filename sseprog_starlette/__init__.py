@@ -54,10 +54,14 @@ class ProgressApp(ASGIApp):
 
 
 def progress_routes(hub: Hub, *, authorize: Authorize | None = None) -> list[BaseRoute]:
-    """Return the routes of `ProgressApp` by their names: stream, snapshot, cancel, static."""
+    """Return the routes of `ProgressApp` by their names: stream, streams, snapshot, cancel, static.
+
+    ``streams`` is that of many jobs, ``?job=a&job=b``.
+    """
     app = ProgressApp(hub, authorize=authorize)
     return [
         Route("/static/{name}", app, name="static"),
+        Route("/stream", app, name="streams"),
         Route("/{job_id}/stream", app, name="stream"),
         Route("/{job_id}/cancel", app, name="cancel"),
         Route("/{job_id}", app, name="snapshot"),

@@ -3,13 +3,14 @@
 from ._of_access import OfAccess
 from ._of_connections import OfConnections
 from ._of_limits import OfLimits
+from ._of_many import OfMany
 from ._of_requests import OfRequests
 from ._of_streams import OfStreams
 
 __all__ = ["AdapterContract"]
 
 
-class AdapterContract(OfStreams, OfRequests, OfAccess, OfLimits, OfConnections):
+class AdapterContract(OfStreams, OfMany, OfRequests, OfAccess, OfLimits, OfConnections):
     """What an adapter must hold, test by test, on a real server in a process of its own.
 
     Inherit, and say how to start it::

@@ -118,6 +118,10 @@ def logs_the_query(scope):
     return scope
 
 
+def takes_one_of_many(scope):
+    return {**scope, "query_string": scope["query_string"].partition(b"&job=")[0]}
+
+
 def fails_on_a_bad_id(scope):
     scope["path"].encode("ascii")
     return scope
@@ -178,6 +182,7 @@ BREAKS = {
     "cancels nothing": asking(cancels_nothing),
     "leaks a thread": asking(leaks_a_thread),
     "logs the query": asking(logs_the_query),
+    "takes one of many": asking(takes_one_of_many),
     "fails on a bad id": asking(fails_on_a_bad_id),
     "lets errors through": asking(lets_errors_through),
     "never drains": asking(never_drains),

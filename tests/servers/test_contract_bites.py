@@ -35,6 +35,9 @@ CAUGHT = {
     "cancels nothing": "test_cancelling_asks_the_emitter_to_stop",
     "leaks a thread": "test_clients_that_come_and_go_leave_nothing_behind",
     "logs the query": "test_a_ticket_lets_its_bearer_watch_one_job_for_a_while",
+    "takes one of many": (
+        "test_one_job_that_is_unknown_or_another_users_refuses_all[job=a&job=unknown"
+    ),
     "fails on a bad id": "test_a_malformed_request_is_told_why_in_one_line[/j%C3%B6b/stream-",
     "lets errors through": "test_an_authorize_that_breaks_is_a_refusal_and_logged[raises]",
     "never drains": "test_a_server_that_is_told_to_stop_ends_its_streams_and_itself",
