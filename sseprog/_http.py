@@ -47,8 +47,8 @@ MOST_JOBS: Final = 64  # on one stream
 MOST_FIELDS: Final = 32  # beside those
 
 _STATIC_TYPES: Final[Mapping[str, str]] = {
-    "sseprog.js": "text/javascript; charset=utf-8",
-    "sseprog.d.ts": "text/plain; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "ts": "text/plain; charset=utf-8",
 }
 
 
@@ -110,7 +110,7 @@ def parse(incoming: Incoming) -> Ask | Reply:
     """Read a request. What is wrong with it, or needs no job, is answered here."""
     method, path, query, header = incoming[:4]
     parts = path.removeprefix("/").split("/")
-    if len(parts) == 2 and parts[0] == "static" and parts[1] in _STATIC_TYPES:
+    if len(parts) == 2 and parts[0] == "static" and parts[1] in _static_files():
         return _allowed(method, "GET", "HEAD") or _static(parts[1], query, header)
     what: Literal["stream", "snapshot", "cancel"]
     if parts in (["stream"], [parts[0], "stream"]):
@@ -249,10 +249,10 @@ def _matches(condition: str | None, tag: str) -> bool:
 
 
 def _static(name: str, query: str, header: Callable[[str], str | None]) -> Reply:
-    body, tag = _static_file(name)
+    body, tag = _static_files()[name]
     kept = query == f"v={__version__}"
     headers: Headers = (
-        ("Content-Type", _STATIC_TYPES[name]),
+        ("Content-Type", _STATIC_TYPES[name.rpartition(".")[2]]),
         _NOSNIFF,
         ("ETag", tag),
         ("Cache-Control", "public, max-age=31536000, immutable" if kept else "no-cache"),
@@ -263,9 +263,14 @@ def _static(name: str, query: str, header: Callable[[str], str | None]) -> Reply
 
 
 @cache
-def _static_file(name: str) -> tuple[bytes, str]:
-    body = importlib.resources.files("sseprog").joinpath("static", "sseprog", name).read_bytes()
-    return body, f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+def _static_files() -> dict[str, tuple[bytes, str]]:
+    """Return the modules of the client by their names, each with its ETag."""
+    found = {}
+    for file in importlib.resources.files("sseprog").joinpath("static", "sseprog").iterdir():
+        if file.name.rpartition(".")[2] in _STATIC_TYPES:
+            body = file.read_bytes()
+            found[file.name] = body, f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+    return found
 
 
 def _error(status: int, reason: str) -> Reply:

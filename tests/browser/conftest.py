@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from .moody_server import MoodyServer
+from .real_server import RealServer
 
 
 @pytest.fixture
@@ -94,3 +95,41 @@ def show(page: Page, server: MoodyServer) -> Callable[..., Page]:
         return page
 
     return display
+
+
+@pytest.fixture
+def real() -> Iterator[RealServer]:
+    server = RealServer()
+    yield server
+    server.close()
+
+
+FOLLOWING = """
+import { JobProgressTracker } from "/jobs/static/tracker.js";
+Object.assign(window, { seen: {}, links: {}, trackers: {} });
+window.follow = (id, options = {}) => {
+  const log = (seen[id] ??= []), link = (links[id] ??= []);
+  const record = (name) => (job) => log.push([name, job.progress, job.job_id]);
+  trackers[id]?.stop();
+  trackers[id] = new JobProgressTracker(`/jobs/${id}/stream`, {
+    onStatus: record("status"),
+    onProgress: record("progress"),
+    onComplete: record("complete"),
+    onError: record("error"),
+    onConnection: (state, info) => link.push(info.reason ? `${state}: ${info.reason}` : state),
+    ...options,
+  });
+  trackers[id].start();
+};
+window.ready = true;
+"""
+
+
+@pytest.fixture
+def following(page: Page, real: RealServer) -> Page:
+    """A page whose ``follow(id)`` follows jobs, and whose ``seen[id]`` is what it was told."""
+    real.pages["/"] = "<title>following</title><script type=module src=/page.js></script>"
+    real.pages["/page.js"] = FOLLOWING
+    page.goto(real.url)
+    page.wait_for_function("window.ready")
+    return page

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 __all__ = [
-    "SCRIPT",
+    "SCRIPTS",
     "Mood",
     "MoodyServer",
     "Request",
@@ -31,14 +31,14 @@ __all__ = [
 ]
 
 
-def _script() -> Path:
+def _scripts() -> Path:
     package = find_spec("sseprog")
     assert package is not None
     assert package.origin is not None
-    return Path(package.origin).parent / "static" / "sseprog" / "sseprog.js"
+    return Path(package.origin).parent / "static" / "sseprog"
 
 
-SCRIPT = _script()
+SCRIPTS = _scripts()
 KINDS = {"js": "text/javascript", "css": "text/css"}
 EPOCH = "e-1"
 
@@ -340,11 +340,12 @@ async def _behave(server: MoodyServer, request: Request, writer: asyncio.StreamW
             mood = reply(304, ETag=tag, Cache_Control="private, no-cache")
     elif what == "cancel":
         mood = reply(202, "{}", Content_Type="application/json")
-    elif request.path == "/sseprog.js":
-        mood = reply(200, SCRIPT.read_text(), Content_Type="text/javascript", **server.page_headers)
     elif request.path in server.pages:
         kind = KINDS.get(request.path.rpartition(".")[2], "text/html; charset=utf-8")
         mood = reply(200, server.pages[request.path], Content_Type=kind, **server.page_headers)
+    elif request.path.endswith(".js") and (SCRIPTS / request.path[1:]).is_file():
+        text = (SCRIPTS / request.path[1:]).read_text()
+        mood = reply(200, text, Content_Type="text/javascript", **server.page_headers)
     else:
         mood = reply(404)
     await mood(server, request, writer)

@@ -5,9 +5,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page
 
-from .moody_server import SCRIPT, MoodyServer, document, frame, stream
+from .moody_server import SCRIPTS, MoodyServer, document, frame, stream
 
 Track = Callable[..., Page]
 
@@ -21,12 +22,9 @@ def log_of(page: Page, length: int) -> Any:
     return page.evaluate("log.map(([name, , message]) => [name, message])")
 
 
-def test_the_module_is_small() -> None:
-    """The tracker may weigh 5 kB and the element 4 kB; both lie in one file."""
-    module = SCRIPT.read_bytes()
-    tracker, style, element = module.partition(b"const STYLE")
-    assert len(gzip.compress(tracker, 9)) < 5000
-    assert len(gzip.compress(style + element, 9)) < 4000
+@pytest.mark.parametrize(("name", "most"), [("tracker.js", 5000), ("sseprog.js", 4000)])
+def test_a_module_is_small(name: str, most: int) -> None:
+    assert len(gzip.compress((SCRIPTS / name).read_bytes(), 9)) <= most
 
 
 def test_a_failed_job_is_no_lost_connection(track: Track, server: MoodyServer) -> None:

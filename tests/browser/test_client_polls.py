@@ -339,7 +339,10 @@ def test_a_hidden_page_waits_and_catches_up(track: Track, server: MoodyServer, p
 def test_twenty_pages_do_not_poll_in_step(track: Track, server: MoodyServer) -> None:
     server.lasting["stream"] = busy
     page = track(random=None)
-    page.evaluate("for (let i = 1; i < 20; i++) make('/jobs/it/stream').start()")
+    # Each as alone as a page of its own: what differs in how it retries shares no stream.
+    page.evaluate(
+        "for (let i = 1; i < 20; i++) make('/jobs/it/stream', { maxReconnectAttempts: i }).start()"
+    )
     asked = server.wait_for("snapshot", 60)[20:]
     first = asked[0].at
     tenths = [int(10 * (request.at - first)) for request in asked]

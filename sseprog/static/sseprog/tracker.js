@@ -1,0 +1,358 @@
+// Explained in tracker.d.ts.
+
+export const ENDED = ["completed", "failed", "cancelled", "lost"];
+
+const MOST = 64; // jobs on one stream
+const ROUND = 8; // snapshots asked for at a time
+
+// Lists of feeds by where their jobs are, and where jobs are not to be had together.
+const feeds = new Map();
+const apart = new Set();
+
+const wait = (least, most) => performance.now() + least + Math.random() * (most - least);
+
+const address = (url, end) =>
+	Object.assign(new URL(url), { pathname: url.pathname.replace(/\/stream\/?$/, end) });
+
+// A browser opens six connections to a host, unless it is HTTP/2: two are left to the page.
+const hasRoom = () =>
+	[...feeds.values()].flatMap((list) => [...list]).filter((feed) => feed.streams()).length < 4 ||
+	/^h[23]/.test(performance.getEntriesByName(import.meta.url)[0]?.nextHopProtocol);
+
+// One stream, and what is done where it doesn't come through.
+const makeFeed = (key, list, { silence = 37500, maxReconnectAttempts = Infinity }) => {
+	let run, source, timer, heard, state, attempt, planned;
+	// Times to ask for snapshots, to try a stream again, to leave out who has left, and to ask
+	// while a new stream says nothing.
+	let due, again, trim, patience;
+	// Why it polls; whether this stream has had an event; how many before it had none, and why;
+	// whether one of many jobs ever had.
+	let polling, proven, barren, why, asked, joint;
+	const jobs = new Map();
+	let streamed = new Set(); // those on the stream
+
+	const tell = (now, info = {}) => {
+		state = now;
+		for (const job of jobs.values())
+			for (const tracker of job.trackers)
+				if (tracker.state !== now || info.attempt) tracker.tell(now, info);
+	};
+
+	const open = () => {
+		source?.close();
+		streamed = new Set(jobs.values());
+		const [job] = streamed;
+		const many = streamed.size > 1;
+		const to = address(job.url, "/stream");
+		if (many) {
+			to.pathname = to.pathname.replace(/[^/]+\/stream$/, "stream");
+			for (const id of jobs.keys()) to.searchParams.append("job", id);
+		}
+		to.searchParams.set("heartbeat", "event");
+		if (!many && job.cursor.id) to.searchParams.set("last_event_id", job.cursor.id);
+		const mine = (source = new EventSource(to));
+		heard = Date.now();
+		patience = wait(3000, 3000);
+		trim = Infinity;
+		proven = false;
+		if (!polling) asked = due = Infinity;
+		for (const name of ["status", "progress", "complete", "error", "heartbeat"])
+			mine.addEventListener(name, (event) => {
+				heard = Date.now();
+				// Or the connection's own `error`.
+				if ("data" in event) hear(event, !many && job);
+				else miss(mine.readyState ? "blocked" : "busy");
+			});
+	};
+
+	// A stream has ended, or says nothing.
+	const miss = (reason) => {
+		// The first try is the browser's, which knows the server's `retry:`.
+		const native = reason === "busy" && !attempt && !barren;
+		why = reason;
+		barren += !proven;
+		proven = false;
+		// The second is soon, for whom snapshots work.
+		const most = barren > 1 && Math.min(60000, 10000 * 2 ** barren);
+		again = wait(most / 2, most);
+		if (!polling) return lose(0, native);
+		source.close();
+		source = null;
+	};
+
+	// Snapshots skip events: where a stream was good, give it two more tries.
+	const poor = () => barren > ([...jobs.values()].some(({ cursor }) => cursor.streamed) ? 2 : 0);
+
+	const lose = (least, native) => {
+		if (++attempt > maxReconnectAttempts) {
+			for (const job of jobs.values()) end(job, "attempts");
+			return;
+		}
+		let delay;
+		if (native) {
+			patience = wait(6000, 6000);
+			due = poor() ? wait(0, 500) : Infinity;
+		} else {
+			source?.close();
+			source = null;
+			// Full jitter; little where the server has said when.
+			delay = least + Math.random() * Math.min(least ? 2000 : 30000, 500 * 2 ** attempt);
+			due = wait(delay, delay);
+		}
+		tell("reconnecting", { attempt, delay });
+	};
+
+	// A sleeping page's timers stand still.
+	const check = () => {
+		const now = performance.now();
+		const quiet = source && Math.abs(Date.now() - heard);
+		if (quiet > silence || (polling && quiet > 10000)) miss("buffered");
+		else if (source && !proven && !polling && now > patience) {
+			// It stays on trial.
+			polling = why = "buffered";
+			due = 0;
+		}
+		if (now > due) probe();
+		if (source ? now > trim : state === "polling" && now > again && !document.hidden && hasRoom()) open();
+	};
+
+	const ask = async (job, signal) => {
+		// The browser's cache sends the ETag: no preflight.
+		const answer = await fetch(address(job.url, ""), { signal, cache: "no-cache" }).catch(() => Response.error());
+		return { job, answer, doc: answer.ok && (await answer.json().catch(() => null)) };
+	};
+
+	// An EventSource hides the status code.
+	const probe = async () => {
+		const mine = (asked = {});
+		due = Infinity;
+		const signal = AbortSignal.any([run.signal, AbortSignal.timeout(9000)]);
+		const some = [...jobs.values()].slice(0, ROUND);
+		const answers = await Promise.all(some.map((job) => ask(job, signal)));
+		if (mine !== asked) return; // an event was faster
+		let least;
+		const found = answers.filter(({ job, answer, doc }) => {
+			if (jobs.get(job.id) !== job) return false; // it has left
+			const { status, redirected, headers } = answer;
+			if ([400, 404, 410].includes(status)) end(job, "gone");
+			else if (status === 401 || status === 403 || (redirected && !doc)) end(job, "denied");
+			else if (ENDED.includes(doc?.status)) end(job, "ended", doc);
+			else if (doc) {
+				// Others have their turn next.
+				jobs.delete(job.id);
+				jobs.set(job.id, job);
+				return true;
+			} else least = Math.min(headers.get("retry-after") * 1000, 3e5) || 0;
+		});
+		if (mine !== asked) return; // nobody is left
+		if (!found.length) {
+			if (least === undefined) due = 0; // on to the others
+			else if (!proven) lose(least);
+			return;
+		}
+		attempt = 0;
+		let late = false;
+		for (const each of found) {
+			// The ETag is the cursor, whatever a proxy has added.
+			each.id = /[\w-]+-\d+/.exec(each.answer.headers.get("etag"))?.[0];
+			const { cursor } = each.job;
+			late ||= proven && (cursor.seq ? +/\d+$/.exec(each.id) > cursor.seq : each.doc.updated_at > cursor.time);
+		}
+		const healthy = found.length === some.length;
+		if (healthy && jobs.size > 1 && why === "blocked" && !joint && barren * ROUND > jobs.size) return split();
+		polling ||= late ? "buffered" : poor() && why;
+		due = wait(10000, 15000);
+		if (!polling) return source || open();
+		if (late) proven = false;
+		const pace = document.hidden ? 20000 : 1500;
+		due = wait(pace, pace + 1000);
+		tell("polling", { reason: polling });
+		for (const { job, doc, id } of found) if (mine === asked) show(job, "status", doc, id, true);
+	};
+
+	const hear = ({ type, data, lastEventId }, only) => {
+		attempt = barren = again = 0;
+		proven = true;
+		joint ||= !only;
+		polling = asked = null;
+		// What was held back once may be so again.
+		due = why === "buffered" ? wait(3000, 4000) : Infinity;
+		if (state !== "open") tell("open");
+		const doc = JSON.parse(data);
+		const job = only || jobs.get(doc?.job_id);
+		if (doc?.status && jobs.has(job?.id)) show(job, type, doc, lastEventId);
+	};
+
+	const show = (job, type, doc, id, polled) => {
+		const { cursor } = job;
+		const ends = ENDED.includes(doc.status);
+		const [, epoch, seq] = /(.+)-(\d+)$/.exec(id) ?? [];
+		const time = doc.updated_at;
+		// Without a cursor, as with many jobs or a proxy that strips the ETag, by the time.
+		const seen = epoch && cursor.epoch
+			? epoch === cursor.epoch && +seq <= cursor.seq && (cursor.polled || doc.resumed !== false)
+			: time && (type === "status" ? time <= cursor.time : cursor.polled && time < cursor.time);
+		if (seen && !ends) return;
+		job.cursor = { id, epoch, seq: +seq, time, polled, streamed: !polled };
+		job.last = doc;
+		for (const tracker of job.trackers)
+			if (type === "status") tracker.call("onStatus", doc);
+			else if (!ends) tracker.call("onProgress", doc);
+		if (ends && jobs.has(job.id)) end(job, "ended", doc); // nobody has left meanwhile
+	};
+
+	const end = (job, reason, doc) => {
+		jobs.delete(job.id);
+		known.delete(job.key);
+		if (!jobs.size) shut(); // before the browser reconnects
+		for (const tracker of job.trackers) tracker.close(reason, doc);
+	};
+
+	const shut = () => {
+		source?.close();
+		clearInterval(timer);
+		run?.abort();
+		run = source = asked = null;
+		list.delete(feed);
+		if (!list.size) feeds.delete(key);
+	};
+
+	// Where the server knows no stream of many jobs.
+	const split = () => {
+		apart.add(key);
+		const moved = [...jobs.values()];
+		jobs.clear();
+		shut();
+		moved.forEach(enter);
+	};
+
+	const begin = () => {
+		planned = false;
+		if (!jobs.size) return shut();
+		if (!run) {
+			run = new AbortController();
+			for (const name of ["online", "pageshow", "visibilitychange"])
+				addEventListener(
+					name,
+					(event) => {
+						if (polling && !document.hidden) due = again = 0;
+						// Trust no old socket.
+						if (name === "online" || event.persisted) open();
+						else check();
+					},
+					run,
+				);
+			timer = setInterval(check, 300 + Math.random() * 200);
+			attempt = barren = again = 0;
+			polling = hasRoom() ? null : "full";
+		}
+		if (polling) {
+			source?.close();
+			source = null;
+			due = again = 0;
+		} else if (!source || [...jobs.values()].some((job) => !streamed.has(job))) open();
+	};
+
+	// Once for all that come in one turn, and go: React mounts twice.
+	const plan = () => {
+		if (!planned) queueMicrotask(begin);
+		planned = true;
+	};
+
+	const feed = {
+		jobs,
+		streams: () => source,
+		add(job) {
+			job.feed = feed;
+			jobs.set(job.id, job);
+			state = "joined";
+			plan();
+		},
+		drop(job) {
+			jobs.delete(job.id);
+			trim = wait(1000, 2000);
+			plan();
+		},
+		// For who comes to a job that is followed.
+		greet({ trackers, last }, tracker) {
+			if (!last || !trackers.has(tracker)) return;
+			tracker.tell(polling ? "polling" : "open", polling ? { reason: polling } : {});
+			tracker.call("onStatus", last);
+		},
+	};
+	list.add(feed);
+	return feed;
+};
+
+// What is put in its place shares feeds otherwise: between tabs, for instance.
+export const wiring = {
+	feedFor({ base, id, options }) {
+		let key = [base, options.silence, options.maxReconnectAttempts].join();
+		if (apart.has(key)) key += ` ${id}`;
+		const list = feeds.get(key) ?? new Set();
+		feeds.set(key, list);
+		return [...list].find(({ jobs }) => jobs.size < MOST) ?? makeFeed(key, list, options);
+	},
+};
+
+const enter = (job) => wiring.feedFor(job).add(job);
+
+// The jobs that are followed.
+const known = new Map();
+
+export class JobProgressTracker {
+	constructor(url, options = {}) {
+		url = new URL(url, document.baseURI);
+		const [, folder, id] = /^(.*?)([^/]*)\/stream\/?$/.exec(url.pathname) ?? [, url.pathname, ""];
+		const base = url.origin + folder + url.search;
+		const key = [base, id, options.silence, options.maxReconnectAttempts].join();
+		let job, running, ended;
+
+		const me = {
+			call(name, ...values) {
+				try {
+					options[name]?.(...values);
+				} catch (error) {
+					reportError(error); // and go on
+				}
+			},
+			tell(now, info) {
+				me.call("onConnection", (me.state = now), info);
+			},
+			close(reason, doc) {
+				running = false;
+				ended = doc;
+				if (doc) me.call(doc.status === "completed" ? "onComplete" : "onError", doc);
+				me.tell("closed", { reason });
+			},
+		};
+
+		this.start = () => {
+			if (running || ended) return;
+			running = true;
+			job = known.get(key) ?? job ?? { key, url, base, id: decodeURIComponent(id), options, cursor: {}, trackers: new Set() };
+			known.set(key, job);
+			const first = !job.trackers.size;
+			job.trackers.add(me);
+			if (first) enter(job);
+			else queueMicrotask(() => job.feed.greet(job, me));
+			me.tell("connecting", {});
+		};
+
+		this.stop = () => {
+			if (!running) return;
+			job.trackers.delete(me);
+			if (!job.trackers.size) {
+				job.feed.drop(job);
+				queueMicrotask(() => job.trackers.size || known.delete(key));
+			}
+			me.close("stopped");
+		};
+
+		this.cancel = async (headers) => {
+			const { status } = await fetch(address(url, "/cancel"), { method: "POST", headers });
+			// 409: it has ended. A 200 is a login page.
+			if (status !== 202 && status !== 409) throw Error(status);
+		};
+	}
+}
