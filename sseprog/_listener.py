@@ -1,34 +1,48 @@
 """What a store's `listen` tells a broker, and what it listens to."""
 
 import socket
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Collection, Iterable
+from typing import NamedTuple, Protocol
 
 from .store import Line
 
-__all__ = ["Bell", "Listener"]
+__all__ = ["Bell", "Changes", "Listener"]
+
+
+class Changes(NamedTuple):
+    """The jobs that have come and gone since they were asked for last."""
+
+    watch: Collection[str]
+    """Whose events are wanted from now on, ..."""
+    unwatch: Collection[str]
+    """... and no more."""
+    hold: Collection[str]
+    """Which this process holds from now on, and would be told to stop, ..."""
+    let_go: Collection[str]
+    """... and no more."""
 
 
 class Listener(Protocol):
     """Whoever wants to know what happens to some jobs."""
 
     bell: "Bell"
-    """Readable when `watched`, `held` or `closed` have changed since it was last cleared."""
+    """Readable when there are `changes`, or it is `closed`, since it was last cleared."""
 
     @property
     def closed(self) -> bool:
         """Whether nobody listens any more: `Store.listen` returns soon."""
 
-    def watched(self) -> set[str]:
-        """Return the jobs whose events are wanted."""
+    def changes(self) -> Changes:
+        """Return what came and went since the last call; in each `Store.listen` all is new.
 
-    def held(self) -> set[str]:
-        """Return the jobs that this process holds, and would be told to stop."""
+        None comes twice, or goes without having come. What went and came back meanwhile, or the
+        other way round, is not named.
+        """
 
     def ready(self, job_ids: Iterable[str]) -> None:
         """Note that whatever happens to these jobs from now on is told.
 
-        The store says so once for each job in `watched`, and again for each that comes to it.
+        The store says so once each time that a job comes to be watched.
         """
 
     def news(self, job_id: str, epoch: str, seq: int, line: Line) -> None:

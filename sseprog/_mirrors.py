@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final, Literal
 
 from ._away import Away
-from ._listener import Bell
+from ._listener import Bell, Changes
 from ._log import JobLog
 from ._settings import Settings
 from ._silence import silent
@@ -93,7 +93,9 @@ class Mirrors:
         self._expiring: set[str] = set()
         self._expires_at = -math.inf
         self._unsure: dict[str, float] = {}  # jobs that seem lost, and when to look again
-        self._heard: set[str] = set()  # what the store said it hears, and was told since that it is
+        self._turned: set[str] = set()  # jobs that the store may have to be told of
+        self._heard: dict[str, bool] = {}  # what it was told to hear, and whether it says it does
+        self._held: set[str] = set()  # what it was told is held here
         self._changed = threading.Condition(threading.Lock())  # of what follows; innermost
         self._to_read: dict[str, None] = {}
         self._asked: list[tuple[int, Callable[[list[View] | None], object]]] = []
@@ -145,8 +147,17 @@ class Mirrors:
         if known:
             loaded(True)
         elif first:
-            self.start()
-            self.bell.ring()
+            self._follow(job_id)
+
+    def hold(self, job_id: str) -> None:
+        """Hear whether a job that is held here is to stop, until it is held no more."""
+        self._follow(job_id)
+
+    def _follow(self, job_id: str) -> None:
+        with self._lock:
+            self._turned.add(job_id)
+        self.start()
+        self.bell.ring()
 
     def forget_load(self, job_id: str, loaded: Callable[[bool | None], object]) -> None:
         """Wait no more for what `load` was given."""
@@ -209,17 +220,27 @@ class Mirrors:
     def closed(self) -> bool:
         return self._closed
 
-    def watched(self) -> set[str]:
+    def changes(self) -> Changes:
         with self._lock:
-            watched = {*self._jobs, *self._loading}
+            turned, self._turned = self._turned, set()
+            wanted = {job_id for job_id in turned if self._is_wanted(job_id)}
+            known = {job_id for job_id in turned if job_id in self._heard}
+            holds = {job_id for job_id in turned if self._writer.holds(job_id)}
+            held = turned & self._held
+            changes = Changes(wanted - known, known - wanted, holds - held, held - holds)
             # For the store, what went and came back between two looks was never away.
-            heard = [job_id for job_id in self._loading if job_id in self._heard]
-            self._heard &= watched
-        self._read_soon(heard)
-        return watched
+            back = [job_id for job_id in known if job_id in self._loading and self._heard[job_id]]
+            for job_id in changes.watch:
+                self._heard[job_id] = False
+            for job_id in changes.unwatch:
+                del self._heard[job_id]
+            self._held.difference_update(changes.let_go)
+            self._held.update(changes.hold)
+        self._read_soon(back)
+        return changes
 
-    def held(self) -> set[str]:
-        return set(self._writer.held())
+    def _is_wanted(self, job_id: str) -> bool:
+        return job_id in self._jobs or job_id in self._loading
 
     def ready(self, job_ids: Iterable[str]) -> None:
         if seconds := self._listening.over():
@@ -227,7 +248,7 @@ class Mirrors:
             self._writer.reassert()
         job_ids = list(job_ids)
         with self._lock:
-            self._heard.update(job_ids)
+            self._heard.update((job_id, True) for job_id in job_ids if job_id in self._heard)
         self._read_soon(job_ids)
 
     def news(self, job_id: str, epoch: str, seq: int, line: Line) -> None:
@@ -250,7 +271,7 @@ class Mirrors:
 
     def changed(self, job_id: str) -> None:
         with self._lock:
-            wanted = job_id in self._jobs or job_id in self._loading
+            wanted = self._is_wanted(job_id)
         if wanted:
             self._read_soon([job_id])
 
@@ -262,7 +283,11 @@ class Mirrors:
     def _listen_on(self) -> None:
         while not self._closed:
             with self._lock:
-                self._heard = set()
+                self._heard, self._held = {}, set()
+                self._turned = {*self._jobs, *self._loading}
+            held = self._writer.held()
+            with self._lock:
+                self._turned.update(held)
             try:
                 self._store.listen(self)
                 continue
@@ -367,6 +392,8 @@ class Mirrors:
             self._writer.note_back(seconds)
         for want, before, view in zip(wants, mirrors, views, strict=True):
             with self._lock:
+                if before is None and want.job_id not in self._loading:
+                    continue  # nobody waits for it any more, and its news may not be heard
                 if self._jobs.get(want.job_id) is not before:  # cut or forgotten meanwhile
                     calls.append(partial(self._read_soon, [want.job_id]))
                 elif view is None:
@@ -383,7 +410,6 @@ class Mirrors:
             self._unsure[job_id] = time.monotonic() + _AGAIN
             return []
         if mirror is None:
-            self.bell.ring()
             return [partial(call, False) for call in self._loading.pop(job_id, [])]
         now = time.monotonic()
         if mirror.missing_since == math.inf:
@@ -522,7 +548,10 @@ class Mirrors:
         mirror.due_at = time.monotonic() + left + 0.05
 
     def _look(self) -> None:
-        """Read what may have become stalled or lost, or is missing; forget what nobody uses."""
+        """Read what may have become stalled or lost, or is missing; forget what nobody uses.
+
+        Nor is that heard any more: here once for all, since it is no matter if it is a bit longer.
+        """
         now = time.monotonic()
         due: list[str] = []
         unused: list[str] = []
@@ -538,7 +567,10 @@ class Mirrors:
             for job_id in sure:
                 del self._unsure[job_id]
             due += sure
-        if unused:
+            gone = [job_id for job_id in self._heard if not self._is_wanted(job_id)]
+            gone += [job_id for job_id in self._held if not self._writer.holds(job_id)]
+            self._turned.update(gone)
+        if gone:
             self.bell.ring()
         if due:
             self._read_soon(due)

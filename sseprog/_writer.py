@@ -181,6 +181,14 @@ class Writer:
         with self._changed:
             return [job_id for job_id, holding in self._holdings.items() if holding.live]
 
+    def holds(self, job_id: str) -> bool:
+        """Tell whether this process holds a job.
+
+        Takes no lock, since whoever asks holds another one.
+        """
+        holding = self._holdings.get(job_id)
+        return holding is not None and holding.live
+
     def stop(self, job_id: str) -> None:
         """Tell the holder of a job, if it is here, that it was cancelled."""
         with self._changed:
@@ -191,10 +199,9 @@ class Writer:
     def expects(self, job_id: str) -> bool:
         """Tell whether a job is on its way to the store, or is held here: it will be there.
 
-        Takes no lock, since whoever asks holds another one.
+        Takes no lock, as `holds`.
         """
-        holding = self._holdings.get(job_id)
-        return job_id in self._making or (holding is not None and holding.live)
+        return job_id in self._making or self.holds(job_id)
 
     def could_write(self, least: float, most: float) -> bool:
         """Tell whether the store was written to some seconds ago, and hasn't failed since."""

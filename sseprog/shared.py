@@ -117,8 +117,7 @@ class SharedBroker(Broker):
             job_id, secrets.token_hex(8), secrets.token_hex(4), resume, waiting_line(job_id)
         )
         holding = self._writer.begin(begin, stop, reply, owner=owner)
-        self._mirrors.start()
-        self._mirrors.bell.ring()
+        self._mirrors.hold(job_id)
         try:
             answer = self._await(reply, TO_MAKE)
         except BaseException:  # a signal's handler has raised: nobody will report
@@ -133,13 +132,10 @@ class SharedBroker(Broker):
         self, job_id: str, event: Event, *, token: str | None, release: bool = False
     ) -> None:
         if self._writer.append(job_id, event, token, release=release):
-            self._mirrors.start()
-            self._mirrors.bell.ring()
+            self._mirrors.hold(job_id)
 
     def flush(self, job_id: str, timeout: float) -> bool:
-        flushed = self._writer.flush(job_id, timeout)
-        self._mirrors.bell.ring()  # its cancelling is no more listened to
-        return flushed
+        return self._writer.flush(job_id, timeout)
 
     def cancel(self, job_id: str, event: Event) -> bool:
         reply = Reply[Answer]()

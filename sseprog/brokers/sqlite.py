@@ -166,8 +166,7 @@ class SQLiteStore(Store):
         """Tell what is committed, in the order of commits, from now on."""
         bell = select.poll()
         bell.register(listener.bell, select.POLLIN)
-        told: set[str] | None = None
-        event_id = asked_id = 0
+        wanted = event_id = asked_id = 0
         idle = rung = True
         while not listener.closed:
             if idle:  # what others did meanwhile is nobody's news
@@ -177,11 +176,10 @@ class SQLiteStore(Store):
                     opened = file.opened
             if rung:
                 listener.bell.clear()
-                watched = listener.watched()
-                if told is None or watched - told:
-                    listener.ready(watched - (told or set()))
-                told = watched
-                idle = not watched and not listener.held()
+                watch, unwatch, hold, let_go = listener.changes()
+                listener.ready(watch)
+                wanted += len(watch) + len(hold) - len(unwatch) - len(let_go)
+                idle = not wanted
             rung = bool(bell.poll(None if idle else _LOOK * 1_000))
             if idle:
                 continue

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from .._listener import Bell
+from .._listener import Bell, Changes
 from .._record import Record, decide
 from .._settings import Settings
 from ..broker import Broker
@@ -193,17 +193,18 @@ class _Ear:
         self.closed = False
         self.jobs = jobs
         self.holds = holds
+        self.known: tuple[set[str], set[str]] = set(), set()
         self.readied = threading.Event()
         self.ready_ids: set[str] = set()
         self.told: dict[str, int] = {}
         self.dirty: set[str] = set()
         self.asks: set[str] = set()
 
-    def watched(self) -> set[str]:
-        return set(self.jobs)
-
-    def held(self) -> set[str]:
-        return set(self.holds)
+    def changes(self) -> Changes:
+        jobs, holds = self.known
+        self.known = set(self.jobs), set(self.holds)
+        come, held = self.known
+        return Changes(come - jobs, jobs - come, held - holds, holds - held)
 
     def ready(self, job_ids: Iterable[str]) -> None:
         self.ready_ids.update(job_ids)

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from sseprog._listener import Bell
+from sseprog._listener import Bell, Changes
 from sseprog.store import Line, Store
 
 
@@ -21,13 +21,14 @@ class Noting:
         self.returned = threading.Event()
         self._watched = set(watched)
         self._held = set(held)
+        self._told: tuple[set[str], set[str]] = set(), set()
         self._news = threading.Condition()
 
-    def watched(self) -> set[str]:
-        return set(self._watched)
-
-    def held(self) -> set[str]:
-        return set(self._held)
+    def changes(self) -> Changes:
+        watched, held = self._told
+        self._told = set(self._watched), set(self._held)
+        come, holds = self._told
+        return Changes(come - watched, watched - come, holds - held, held - holds)
 
     def ready(self, job_ids: Iterable[str]) -> None:
         with self._news:

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.sql import SQL, Identifier
 
-from sseprog._listener import Bell
+from sseprog._listener import Bell, Changes
 from sseprog._record import Record, decide
 from sseprog._settings import Settings
 from sseprog.brokers._postgresql.statements import COLUMNS
@@ -97,12 +97,11 @@ class Ear:
         self.closed = False
         self.told: queue.Queue[tuple[str, ...]] = queue.Queue()
         self._watched = set(watched)
+        self._known: set[str] = set()
 
-    def watched(self) -> set[str]:
-        return set(self._watched)
-
-    def held(self) -> set[str]:
-        return set()
+    def changes(self) -> Changes:
+        known, self._known = self._known, set(self._watched)
+        return Changes(self._known - known, known - self._known, [], [])
 
     def ready(self, job_ids: Iterable[str]) -> None:
         self.told.put(("ready", *sorted(job_ids)))

@@ -1,10 +1,13 @@
-"""What events cost a Redis, in commands, which a busy machine doesn't change."""
+"""What events and streams cost, in commands and jobs, which a busy machine doesn't change."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from sseprog import Hub
+from sseprog._settings import Settings
+from sseprog.brokers.redis import RedisBroker, RedisStore
 
 from .redis_server import RedisServer, server
 
@@ -47,3 +50,52 @@ def test_an_event_costs_one_command_however_many_streams_watch(
     costs = {name[8:]: each["calls"] // EVENTS for name, each in commands.items()}
     inside = {"time": 1, "hmget": 1, "hset": 1, "xadd": 1, "pexpireat": 2, "spublish": 1}
     assert {name: calls for name, calls in costs.items() if calls} == {"evalsha": 1, **inside}
+
+
+class _Counting:
+    """A listener, and how many jobs it has handed over."""
+
+    def __init__(self, listener: Any) -> None:
+        self._listener = listener
+        self.handed = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._listener, name)
+
+    def changes(self) -> Any:
+        changes = self._listener.changes()
+        self.handed += sum(map(len, changes))
+        return changes
+
+
+class _CountingStore(RedisStore):
+    def listen(self, listener: Any) -> None:
+        self.counting = _Counting(listener)
+        super().listen(self.counting)
+
+
+class _CountingBroker(RedisBroker):
+    store_type = _CountingStore
+
+
+def test_one_more_stream_looks_at_its_own_job_however_many_are_watched(
+    redis_server: RedisServer, hubs: tuple[Hub, Hub]
+) -> None:
+    reporting, _ = hubs
+    broker = _CountingBroker(redis_server.url, Settings(lease=None))
+    streaming = Hub(broker)
+    ids = [reporting.create() for _ in range(300)]
+    streams = [streaming.stream(job_id) for job_id in ids]
+    for stream in streams:
+        next(stream)
+    counting = broker._store.counting
+    assert counting.handed == 300
+    for number in range(1, 11):
+        stream = streaming.stream(reporting.create())
+        next(stream)
+        streams.append(stream)
+        assert counting.handed == 300 + number
+    with streaming.job(ids[0]):  # whose stop is listened for, until it ends
+        assert broker.flush(ids[0], 10)
+        assert counting.handed <= 311
+    streaming.close()

@@ -3,18 +3,23 @@
 import asyncio
 import json
 import logging
+import random
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sseprog import Hub, JobCancelled, JobEnded, JobFailed, Progress
+from sseprog._listener import Changes
+from sseprog._settings import Settings
+from sseprog.brokers.sqlite import SQLiteBroker, SQLiteStore
 from sseprog.errors import BrokerUnavailable, JobNotFound
 
 
@@ -327,6 +332,93 @@ def test_jobs_that_nobody_uses_are_let_go(
         mirrors = serves.broker._mirrors
         eventually(lambda: not mirrors._jobs)
         assert serves.snapshot("runs").status == "running"
+
+
+def test_a_job_that_has_ended_is_read_again_though_nothing_is_told_of_it(
+    hubs: Callable[..., Hub],
+) -> None:
+    works, serves = hubs(), hubs()
+    with works.job("j"):
+        pass
+    for _ in range(3):
+        assert serves.snapshot("j").status == "completed"
+        assert not threading.Event().wait(0.3)  # so that the end is no news any more
+
+
+class _Followed(SQLiteStore):
+    """A store that notes what it was told to watch, and whether that makes sense."""
+
+    def listen(self, listener: Any) -> None:
+        self.watched: set[str] = set()
+        self.wrong: list[str] = []
+        following = self
+
+        class Following:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(listener, name)
+
+            def changes(self) -> Changes:
+                changes: Changes = listener.changes()
+                following.wrong += following.watched.intersection(changes.watch)
+                following.wrong += set(changes.unwatch).difference(following.watched)
+                following.watched.difference_update(changes.unwatch)
+                following.watched.update(changes.watch)
+                return changes
+
+        super().listen(Following())
+
+
+class _FollowedBroker(SQLiteBroker):
+    store_type = _Followed
+
+
+def test_jobs_that_come_and_go_and_come_are_followed_and_no_others(
+    hubs: Callable[..., Hub],
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Callable[..., None],
+) -> None:
+    monkeypatch.setattr("sseprog._mirrors.LINGER", 0.05)
+    works = hubs(throttle=0)
+    broker = _FollowedBroker(url, Settings(lease=0.1))  # looks for who is unused 40 times a second
+    serves = Hub(broker)
+    ids = [f"j-{number}" for number in range(24)]
+
+    def opened(job_id: str) -> Iterator[bytes]:
+        while True:
+            with suppress(JobNotFound):  # it may be let go of before it is found
+                stream = serves.stream(job_id)
+                next(stream)
+                return stream
+
+    def never(there: bool | None) -> None:
+        """Be told of a job that nobody waits for any more."""
+
+    def watch(watcher: int) -> None:
+        chance = random.Random(watcher)  # noqa: S311
+        for _ in range(40):
+            forgotten = chance.choice(ids)
+            broker.load(forgotten, never)
+            broker._mirrors.forget_load(forgotten, never)
+            opened(chance.choice(ids))
+            assert not threading.Event().wait(chance.choice([0.0, 0.01, 0.03]))
+
+    with ExitStack() as stack:
+        jobs = [stack.enter_context(works.job(works.create(job_id))) for job_id in ids]
+        threads = [threading.Thread(target=watch, args=(watcher,)) for watcher in range(4)]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            for job in jobs:
+                job.update()
+            threads[0].join(0.01)
+        streams = {job_id: opened(job_id) for job_id in ids}
+    for job_id, stream in streams.items():
+        assert b"event: complete" in b"".join(stream), job_id
+    assert not broker._store.wrong
+    eventually(lambda: not broker._mirrors._jobs)
+    eventually(lambda: not broker._store.watched)
+    serves.close()
 
 
 def test_a_process_that_was_asleep_for_two_leases_gives_up_jobs_that_nobody_watched(

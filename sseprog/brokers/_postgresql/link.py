@@ -137,9 +137,10 @@ def hear(link: Link, channel: str, listener: "Listener") -> None:
                 server.send_query(probing)
                 asked, waiting = time.monotonic(), True
             if rings and ready:
-                watched = listener.watched()
-                listener.ready(watched - told)
-                told = watched
+                watch, unwatch, *_ = listener.changes()
+                told.difference_update(unwatch)
+                told.update(watch)
+                listener.ready(watch)
 
 
 def _tell(listener: "Listener", told: set[str], payload: str) -> None:

@@ -41,8 +41,6 @@ class Listening:
         self._listener = listener
         self._poll = select.poll()
         self._ears: dict[int, Ear] = {}
-        self._watched: set[str] = set()
-        self._held: set[str] = set()
         self._channels: dict[bytes, _Heard] = {}
         # What was asked and not acknowledged yet: a job may come and go and come meanwhile.
         self._coming: Counter[bytes] = Counter()
@@ -69,14 +67,12 @@ class Listening:
 
     def _follow(self) -> None:
         """Subscribe to what has come to be wanted, and unsubscribe from what has gone."""
-        listener = self._listener
-        listener.bell.clear()
-        watched, held = set(listener.watched()), set(listener.held())
-        new = [(self._events(job), _Heard(job, True)) for job in watched - self._watched]
-        new += [(self._cancel(job), _Heard(job, False)) for job in held - self._held]
-        old = [self._events(job) for job in self._watched - watched]
-        old += [self._cancel(job) for job in self._held - held]
-        self._watched, self._held = watched, held
+        self._listener.bell.clear()
+        watch, unwatch, hold, let_go = self._listener.changes()
+        new = [(self._events(job), _Heard(job, True)) for job in watch]
+        new += [(self._cancel(job), _Heard(job, False)) for job in hold]
+        old = [self._events(job) for job in unwatch]
+        old += [self._cancel(job) for job in let_go]
         for channel in old:
             del self._channels[channel]
         self._going.update(old)
