@@ -44,7 +44,7 @@ class Away:
             logger.log(self._level, "%s can't be used; %s: %s", name, self._what, self.cause)
         self._tries += 1
         self._failed_at = time.monotonic()
-        return random.uniform(0.5, 1.0) * min(1.0, 0.05 * 2.0**self._tries)  # noqa: S311
+        return random.uniform(0.5, 1.0) * min(1.0, 0.05 * 2.0 ** min(self._tries, 5))  # noqa: S311
 
     def over(self) -> float:
         """Note a success; return for how many seconds there was none, 0.0 if that is not news.
