@@ -4,6 +4,7 @@ import socket
 from collections.abc import Collection, Iterable
 from typing import NamedTuple, Protocol
 
+from .errors import BrokerUnavailable
 from .store import Line
 
 __all__ = ["Bell", "Changes", "Listener"]
@@ -43,6 +44,14 @@ class Listener(Protocol):
         """Note that whatever happens to these jobs from now on is told.
 
         The store says so once each time that a job comes to be watched.
+        """
+
+    def unheard(self, job_ids: Iterable[str], error: BrokerUnavailable) -> None:
+        """Note that what happens to some jobs is not told for now, until they are `ready` again.
+
+        For stores that have several servers: where nothing is told any more, `Store.listen` raises.
+        It is said of those that are watched, whether they were ready or not, once a second at
+        least; those that go meanwhile are handed over as gone when they are ready.
         """
 
     def news(self, job_id: str, epoch: str, seq: int, line: Line) -> None:

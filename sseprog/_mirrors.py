@@ -95,11 +95,13 @@ class Mirrors:
         self._unsure: dict[str, float] = {}  # jobs that seem lost, and when to look again
         self._turned: set[str] = set()  # jobs that the store may have to be told of
         self._heard: dict[str, bool] = {}  # what it was told to hear, and whether it says it does
+        self._unheard: dict[str, float] = {}  # what it says it doesn't, and since when
         self._held: set[str] = set()  # what it was told is held here
         self._changed = threading.Condition(threading.Lock())  # of what follows; innermost
         self._to_read: dict[str, None] = {}
         self._asked: list[tuple[int, Callable[[list[View] | None], object]]] = []
         self._listening = Away(store, "streams are ended if it lasts", self._is_used)
+        self._partly = Away(store, "streams of some jobs are ended if it lasts", self._is_used)
         self._reading = Away(store, "jobs are read when it is back", lambda: False)
         self._threads: dict[str, threading.Thread] = {}
         self._closed = False
@@ -109,7 +111,7 @@ class Mirrors:
     @property
     def cause(self) -> str:
         """Why jobs can't be read, if that is known."""
-        return self._reading.cause or self._listening.cause
+        return self._reading.cause or self._listening.cause or self._partly.cause
 
     def _is_used(self) -> bool:
         return bool(self._jobs or self._loading)
@@ -240,16 +242,33 @@ class Mirrors:
         return changes
 
     def _is_wanted(self, job_id: str) -> bool:
-        return job_id in self._jobs or job_id in self._loading
+        # What is not heard is waited for, so that it is known when it is again.
+        return job_id in self._jobs or job_id in self._loading or job_id in self._unheard
 
     def ready(self, job_ids: Iterable[str]) -> None:
-        if seconds := self._listening.over():
-            self._writer.note_back(seconds)
-            self._writer.reassert()
         job_ids = list(job_ids)
+        now = time.monotonic()
         with self._lock:
             self._heard.update((job_id, True) for job_id in job_ids if job_id in self._heard)
+            since = min((self._unheard.pop(job_id, now) for job_id in job_ids), default=now)
+            all_heard = not self._unheard
+        back = max(self._listening.over(), self._partly.over() if all_heard else 0.0)
+        if seconds := max(back, now - since):
+            self._writer.note_back(seconds)
+        if back:
+            self._writer.reassert()
         self._read_soon(job_ids)
+
+    def unheard(self, job_ids: Iterable[str], error: BrokerUnavailable) -> None:
+        self._partly.pause(error)
+        now = time.monotonic()
+        with self._lock:
+            for job_id in job_ids:
+                if job_id in self._heard:
+                    self._heard[job_id] = False
+                    self._unheard.setdefault(job_id, now)
+            late = [job_id for job_id, since in self._unheard.items() if now - since > GRACE]
+        self._cut_all(late)
 
     def news(self, job_id: str, epoch: str, seq: int, line: Line) -> None:
         with self._lock:
@@ -283,7 +302,7 @@ class Mirrors:
     def _listen_on(self) -> None:
         while not self._closed:
             with self._lock:
-                self._heard, self._held = {}, set()
+                self._heard, self._unheard, self._held = {}, {}, set()
                 self._turned = {*self._jobs, *self._loading}
             held = self._writer.held()
             with self._lock:
@@ -298,17 +317,18 @@ class Mirrors:
                 failure = BrokerUnavailable(f"{type(error).__name__}: {error}")
             pause = self._listening.pause(failure)
             if self.is_away:
-                self._cut_all()
+                with self._lock:
+                    job_ids = [*self._jobs, *self._loading]
+                self._cut_all(job_ids)
             with self._changed:
                 if not self._closed:
                     self._changed.wait(pause)
 
-    def _cut_all(self) -> None:
-        """End the streams: what they show may be out of date."""
+    def _cut_all(self, job_ids: list[str]) -> None:
+        """End the streams of jobs: what they show may be out of date."""
         with self._lock:
-            wakes = [wake for job_id in list(self._jobs) for wake in self._cut(job_id)]
-            loading = [call for calls in self._loading.values() for call in calls]
-            self._loading.clear()
+            wakes = [wake for job_id in job_ids for wake in self._cut(job_id)]
+            loading = [call for job_id in job_ids for call in self._loading.pop(job_id, ())]
         for wake in wakes:
             wake()
         for loaded in loading:

@@ -232,7 +232,8 @@ class Store(ABC):
         """Tell ``listener`` what happens to its jobs, until it is closed.
 
         Raises `BrokerUnavailable` as soon as something may have been missed, which is within a
-        few seconds also when the other end is mute.
+        few seconds also when the other end is mute. Where it is one of several servers, the store
+        may name the jobs that are `unheard` and go on telling of the others.
         """
 
     @abstractmethod

@@ -155,14 +155,14 @@ def print_restarts(figures: dict[str, float], steady: Steady, chance: random.Ran
 
 def print_failover(figures: dict[str, float], steady: Steady) -> None:
     """Print what one master's failover does."""
-    count = len(steady.processes)
-    streams = GIVEN.viewers / count
-    print("\n| a master is away for more than 2 s | streams cut | requests /s, each process hit | "
-          "cores for them |\n|---|--:|--:|--:|")  # fmt: skip
-    for name, share in (("one Cluster", 1.0), ("ten Clusters, a tenth of the jobs each", 0.1)):
-        requests = streams / 3  # of a process that is hit; a client waits 1 to 5 s
-        cores = requests * figures["web_us_open"] / 1e6
-        print(f"| {name} | {GIVEN.viewers * share:,.0f} | {requests:,.0f} | {cores:.2f} |")
+    cut = GIVEN.viewers / GIVEN.masters
+    here = cut / len(steady.processes)
+    requests = here / 3  # a client waits 1 to 5 s
+    print("\n| a master is away for more than 2 s | |\n|---|--:|\n"
+          f"| streams cut, of {GIVEN.viewers:,} | {cut:,.0f} |\n"
+          f"| of each web process | {here:,.0f} |\n"
+          f"| requests /s that come of that, in each | {requests:,.0f} |\n"
+          f"| cores for them | {requests * figures['web_us_open'] / 1e6:.3f} |")  # fmt: skip
 
 
 def check(figures: dict[str, float]) -> None:

@@ -29,7 +29,6 @@ from ._redis.address import Address
 from ._redis.calls import Call, Calls
 from ._redis.failures import FAILURES, unavailable
 from ._redis.listening import KINDS, Listening, job_key
-from ._redis.nodes import Nodes
 
 __all__ = ["RedisBroker", "RedisStore"]
 
@@ -50,7 +49,7 @@ class RedisStore(Store):
     def __init__(self, url: str, settings: Settings) -> None:
         self._address = Address.parse(url)
         self._calls = Calls(self._address)
-        self._ears = Nodes(self._address, "sseprog-listener")
+        self._listening: Listening | None = None
         # Messages know no databases: without this, two apps on one server would hear each other.
         database = self._address.database
         self._suffix = f"@{database}" if database else ""
@@ -124,19 +123,21 @@ class RedisStore(Store):
         return ids[:limit]
 
     def listen(self, listener: Listener) -> None:
+        self._listening = Listening(self._address, self._suffix, listener)
         try:
-            Listening(self._ears, self._suffix, listener).run()
+            self._listening.run()
         except FAILURES as error:
             raise unavailable(self.name, error) from error
         finally:
-            self._ears.drop()
+            self._listening.drop()
 
     def sweep(self) -> None:
         """Do nothing: keys expire by themselves."""
 
     def abandon(self) -> None:
         self._calls.abandon()
-        self._ears.drop()
+        if self._listening is not None:
+            self._listening.drop()
 
     def close(self) -> None:
         self._calls.close()  # `listen` closes its own when it returns

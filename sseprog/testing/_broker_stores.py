@@ -13,6 +13,7 @@ from .._listener import Bell, Changes
 from .._record import Record, decide
 from .._settings import Settings
 from ..broker import Broker
+from ..errors import BrokerUnavailable
 from ..shared import SharedBroker
 from ..store import (
     Answer,
@@ -213,6 +214,9 @@ class _Ear:
 
     def news(self, job_id: str, epoch: str, seq: int, line: Line) -> None:
         self.told[job_id] = seq
+
+    def unheard(self, job_ids: Iterable[str], error: BrokerUnavailable) -> None:
+        raise error
 
     def changed(self, job_id: str) -> None:
         self.dirty.add(job_id)

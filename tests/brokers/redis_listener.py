@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from sseprog._listener import Bell, Changes
+from sseprog.errors import BrokerUnavailable
 from sseprog.store import Line, Store
 
 
@@ -17,6 +18,7 @@ class Noting:
         self.told: list[tuple[str, str, int, Line]] = []
         self.is_ready: list[str] = []
         self.stops: list[str] = []
+        self.not_heard: set[str] = set()
         self.failure: BaseException | None = None
         self.returned = threading.Event()
         self._watched = set(watched)
@@ -33,6 +35,12 @@ class Noting:
     def ready(self, job_ids: Iterable[str]) -> None:
         with self._news:
             self.is_ready += job_ids
+            self._news.notify_all()
+
+    def unheard(self, job_ids: Iterable[str], error: BrokerUnavailable) -> None:
+        assert self.failure is None, error
+        with self._news:
+            self.not_heard |= set(job_ids)
             self._news.notify_all()
 
     def news(self, job_id: str, epoch: str, seq: int, line: Line) -> None:
@@ -70,6 +78,10 @@ class Noting:
     def until_ready(self, count: int, seconds: float = 10) -> None:
         with self._news:
             assert self._news.wait_for(lambda: len(self.is_ready) >= count, seconds), self.failure
+
+    def until_unheard(self, seconds: float = 10) -> None:
+        with self._news:
+            assert self._news.wait_for(lambda: self.not_heard, seconds), self.failure
 
     def until_asked(self, count: int, seconds: float = 10) -> None:
         with self._news:

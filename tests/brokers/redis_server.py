@@ -134,7 +134,7 @@ def tls_server(folder: Path) -> Iterator[tuple[RedisServer, Path]]:
 
 
 @contextmanager
-def cluster(folder: Path, count: int = 3) -> Iterator[list[RedisServer]]:
+def cluster(folder: Path, *options: str, count: int = 3) -> Iterator[list[RedisServer]]:
     """A Cluster whose slots are all served."""
     with ExitStack() as stack:
         nodes = []
@@ -142,7 +142,7 @@ def cluster(folder: Path, count: int = 3) -> Iterator[list[RedisServer]]:
             port = free_port(BUS)
             node = RedisServer(
                 folder / str(number), "--cluster-enabled", "yes",
-                "--cluster-node-timeout", "2000", port=port,
+                "--cluster-node-timeout", "2000", *options, port=port,
             )  # fmt: skip
             stack.callback(node.kill)
             nodes.append(node.start())

@@ -1,6 +1,7 @@
 """One connection that has subscribed."""
 
 import time
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -27,13 +28,17 @@ class Ear:
         self.link = link
         # redis-py shows its socket under no other name in all versions from 5 to 8.
         self._socket: Any = getattr(link.wire, "_sock")  # noqa: B009 - not to be renamed by mypy
+        self._fd = int(self._socket.fileno())  # also when it has been closed
         self._timeout: float | None = self._socket.gettimeout()
+        # What was asked and not acknowledged yet: a job may come and go and come meanwhile.
+        self.coming: Counter[bytes] = Counter()
+        self.going: Counter[bytes] = Counter()
         self._rest = b""
         self._heard_at = self._asked_at = time.monotonic()
 
     def fileno(self) -> int:
         """Return what to wait for."""
-        return int(self._socket.fileno())
+        return self._fd
 
     def say(self, commands: Iterable[tuple[Any, ...]]) -> None:
         """Send commands, whose acknowledgements come among the messages."""

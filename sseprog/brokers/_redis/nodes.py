@@ -33,11 +33,12 @@ class Link:
 class Nodes:
     """The connections that one thread at a time uses: one to each server that it needs."""
 
-    def __init__(self, address: Address, name: str) -> None:
+    def __init__(self, address: Address, name: str, seeds: Iterable[Node] = ()) -> None:
         self._address = address
         self._name = name
         self._links: dict[Node, Link] = {}
         self._slots: list[tuple[int, Node]] = []
+        self._seeds = tuple(seeds)
         self._known: tuple[Node, ...] = ()
 
     @property
@@ -47,18 +48,22 @@ class Nodes:
 
     def of(self, key: bytes) -> Link:
         """Return the connection to whoever has a key or a channel; connect if there is none."""
+        node = self.place(key)
+        if node is None:
+            raise NoConnection(f"no server of the Cluster has slot {key_slot(key)}")
+        return self.at(node)
+
+    def place(self, key: bytes) -> Node | None:
+        """Return who has a key or a channel, if anybody; connect to who knows, if need be."""
         if not self._slots:
             if self._links and not self._address.cluster:
-                return next(iter(self._links.values()))
+                return next(iter(self._links))
             first = self._first()
             if not first.clustered:
-                return first
+                return first.node
             self._read_slots(first)
         slot = key_slot(key)
-        node = next((node for last, node in self._slots if slot <= last), None)
-        if node is None:
-            raise NoConnection(f"no server of the Cluster has slot {slot}")
-        return self.at(node)
+        return next((node for last, node in self._slots if slot <= last), None)
 
     def at(self, node: Node) -> Link:
         """Return the connection to a server; connect if there is none."""
@@ -85,7 +90,7 @@ class Nodes:
             return link
         for link in self.links:
             return link
-        return _first_of((*self._address.nodes, *self._known), self._connect)
+        return _first_of((*self._seeds, *self._address.nodes, *self._known), self._connect)
 
     def _master(self, service: str) -> Node:
         def ask(sentinel: Node) -> Node:
