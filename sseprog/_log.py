@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Final, NamedTuple, Self
+from typing import Final, Self
+
+import msgspec
 
 from ._event import Cursor, Event
 from .store import Kind, Line
@@ -21,7 +23,7 @@ _NAMES: Final[Mapping[Kind, bytes]] = {
 _NOTHING_JOINED: Final[tuple[int | None, bool, bool, bytes]] = (None, False, False, b"")
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, gc=False):  # one per event, and of no cycle
     """One event as the log keeps it: nothing but its bytes and what conflation has to know."""
 
     seq: int
@@ -81,7 +83,7 @@ class JobLog:
         self._stage: str | None = None
         self._joined = _NOTHING_JOINED
         for number, line in enumerate(lines, start=seq + 1 - len(lines)):
-            self.newest: Entry = self._add(number, line)
+            self.newest: Entry = self._add(number, line.kind, line.data)
 
     @property
     def ended(self) -> bool:
@@ -100,15 +102,18 @@ class JobLog:
 
     def append(self, event: Event) -> Entry:
         """Add an event; the oldest makes room."""
-        line = line_of(event, self._stage)
+        kind = _kind_of(event, self._stage)
         self._stage = event.progress.stage
-        return self.append_line(line)
+        return self._append(kind, event.data)
 
     def append_line(self, line: Line) -> Entry:
         """Add an event as stores keep it; otherwise as `append`."""
+        return self._append(line.kind, line.data)
+
+    def _append(self, kind: Kind, data: bytes) -> Entry:
         if self.newest.terminal:
             raise AssertionError("a log that has ended was appended to")
-        self.newest = self._add(self.newest.seq + 1, line)
+        self.newest = self._add(self.newest.seq + 1, kind, data)
         self._joined = _NOTHING_JOINED
         if self.retention is not None and len(self._entries) > self.retention:
             del self._entries[0]
@@ -146,8 +151,11 @@ class JobLog:
     def since(self, seq: int, *, conflate: bool, with_ids: bool = True) -> bytes | None:
         """Return the frames after ``seq`` in one piece, or ``None`` if some of them are gone.
 
-        The streams of a job nearly all ask from the same place, so the last answer is kept.
+        The streams of a job nearly all ask from the same place, most of them for the newest event
+        alone; any other answer is kept for the next that asks.
         """
+        if with_ids and seq == self.newest.seq - 1:
+            return self.newest.frame
         after, shortened, numbered, frames = self._joined
         if after == seq and shortened is conflate and numbered is with_ids:
             return frames
@@ -164,8 +172,7 @@ class JobLog:
         self._joined = (seq, conflate, with_ids, frames)
         return frames
 
-    def _add(self, seq: int, line: Line) -> Entry:
-        kind, data = line
+    def _add(self, seq: int, kind: Kind, data: bytes) -> Entry:
         head = b"%b%d\nevent: %b\ndata: " % (self._head, seq, _NAMES[kind])
         entry = Entry(seq, b"%b%b\n\n" % (head, data), len(head), kind == "s", kind in "ce")
         self._entries.append(entry)
@@ -174,10 +181,12 @@ class JobLog:
 
 def line_of(event: Event, stage: str | None) -> Line:
     """Return an event as stores keep it; ``stage`` is that of the event before, if there is one."""
+    return Line(_kind_of(event, stage), event.data)
+
+
+def _kind_of(event: Event, stage: str | None) -> Kind:
     kind = _KINDS[event.name]
-    if kind == "p" and event.progress.stage != stage:
-        kind = "s"
-    return Line(kind, event.data)
+    return "s" if kind == "p" and event.progress.stage != stage else kind
 
 
 def conflated(entries: Sequence[Entry]) -> list[Entry]:
