@@ -1,6 +1,6 @@
 """Streams of one job, and those of them that are in step: what is due to one is due to all."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from ._step import Left, Send, step_each
@@ -81,11 +81,8 @@ class Group:
                 streams[place].finish(left)
 
 
-def write_each(streams: Sequence[Stream], chunks: Sequence[bytes]) -> None:
-    """Write to each what was taken for it.
-
-    Not as pairs, of which ten thousand would have the garbage collector go through everything.
-    """
-    for stream, chunk in zip(streams, chunks, strict=True):
+def write_each(chunks: Mapping[Stream, bytes]) -> None:
+    """Write to each what was taken for it."""
+    for stream, chunk in chunks.items():
         if chunk:
             stream.write(chunk)

@@ -9,7 +9,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -45,9 +45,6 @@ class Watch(BaseWatch):
         self._grown = 0
         super().__init__(pump.hub, job_ids)
 
-    def __len__(self) -> int:
-        return len(self.apart) + sum(len(group) for group in self._groups.values())
-
     def wake(self) -> None:
         """Note that a log has grown. Any thread."""
         self._grown += 1  # which two threads may make one: it is for the pace alone
@@ -58,24 +55,22 @@ class Watch(BaseWatch):
         """Bring every stream up to date; return how many events there were since the last time."""
         # Cleared before the logs are read: whoever appends after that schedules again.
         self.scheduled = False
+        events, self._grown = self._grown, 0
         with self._pump.hub.broker.lock:
             if over := self.over:  # which each stream tells in its own words
                 self.part()
-            groups = list(self._groups.values())
-            apart = list(self.apart)
             now = time.monotonic()
-            news = [group.first.news(now) for group in groups]
-            chunks = [stream.take(now) for stream in apart]
-        for group, chunk in zip(groups, news, strict=True):
+            news = {group: group.first.news(now) for group in self._groups.values()}
+            apart = {stream: stream.take(now) for stream in self.apart}
+        for group, chunk in news.items():
             if chunk:
                 group.write(chunk)
         if apart:
-            write_each(apart, chunks)
+            write_each(apart)
             if not over:
                 for stream in apart:
                     if self.fall_in(stream):
                         self._pump.plan_anew(stream)
-        events, self._grown = self._grown, 0
         return events
 
     def fall_in(self, stream: Stream) -> bool:
@@ -154,17 +149,17 @@ class Pump:
         stream.watch.remove(stream)
         self.unplan(stream)
 
-    def _advance(self, streams: Sequence[Stream], after: int = 0) -> None:
+    def _advance(self, streams: Iterable[Stream], after: int = 0) -> None:
         """Write what is due to streams that are apart and not planned; plan them."""
         with self.hub.broker.lock:
             now = time.monotonic()
-            chunks = [stream.take(now) for stream in streams]
+            chunks = {stream: stream.take(now) for stream in streams}
         self._flushing = True
         try:
-            write_each(streams, chunks)
+            write_each(chunks)
         finally:
             self._flushing = False
-        for stream in streams:
+        for stream in chunks:
             if stream in stream.watch.apart:
                 stream.watch.fall_in(stream)
                 self.plan(stream, after)
@@ -173,7 +168,7 @@ class Pump:
         """Flush ``watch`` in the loop's next turn. Any thread; crosses over once per burst."""
         here = asyncio._get_running_loop() is self.loop
         # Not amid a flush, whose sends may publish: the second event would overtake the first.
-        if here and len(watch) <= INLINE and not self._flushing:
+        if here and watch.users <= INLINE and not self._flushing:
             self._flush_one(watch)
             return
         if watch.scheduled:
