@@ -2,11 +2,12 @@
 
 import random
 import re
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import msgspec
 
-from .progress import TERMINAL, Progress
+from .progress import TERMINAL, Progress, WireState
 
 __all__ = ["HEARTBEAT", "HEARTBEAT_EVENT", "Cursor", "Event", "busy", "last_retry", "retry"]
 
@@ -16,26 +17,36 @@ HEARTBEAT_EVENT: Final = b"event: heartbeat\ndata: {}\n\n"
 _CURSOR: Final = re.compile(r"([A-Za-z0-9_-]{1,64})-(0|[1-9][0-9]{0,17})")
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, dict=True):
     """One change of a job's state, serialised: what is appended to a log, and what observers see.
 
-    ``name`` is ``progress``, ``complete`` or ``error``; ``data`` is ``progress`` as JSON.
+    ``name`` is ``progress``, ``complete`` or ``error``; ``data`` is ``state`` as JSON.
     """
 
     name: str
-    progress: Progress
+    state: WireState
     data: bytes
 
     @classmethod
     def of(cls, progress: Progress) -> "Event":
+        """Serialise a state."""
+        return cls.carrying(progress.wire())
+
+    @classmethod
+    def carrying(cls, state: WireState) -> "Event":
         """Serialise a state, the only time that this is done."""
-        if progress.status == "completed":
+        if state.status == "completed":
             name = "complete"
-        elif progress.status in TERMINAL:
+        elif state.status in TERMINAL:
             name = "error"
         else:
             name = "progress"
-        return cls(name, progress, progress.to_json())
+        return cls(name, state, state.to_json())
+
+    @cached_property
+    def progress(self) -> Progress:
+        """The state, for those who look at it: to make one takes longer than to serialise it."""
+        return Progress.from_json(self.data)
 
 
 class Cursor(NamedTuple):

@@ -72,7 +72,7 @@ class JobLog:
     def of(cls, epoch: str, first: Event, *, retention: int | None) -> Self:
         """Make the log of a new job."""
         log = cls(epoch, 0, [line_of(first, None)], retention=retention)
-        log._stage = first.progress.stage
+        log._stage = first.state.stage
         return log
 
     def restart(self, epoch: str, seq: int, lines: Sequence[Line]) -> None:
@@ -103,7 +103,7 @@ class JobLog:
     def append(self, event: Event) -> Entry:
         """Add an event; the oldest makes room."""
         kind = _kind_of(event, self._stage)
-        self._stage = event.progress.stage
+        self._stage = event.state.stage
         return self._append(kind, event.data)
 
     def append_line(self, line: Line) -> Entry:
@@ -186,7 +186,7 @@ def line_of(event: Event, stage: str | None) -> Line:
 
 def _kind_of(event: Event, stage: str | None) -> Kind:
     kind = _KINDS[event.name]
-    return "s" if kind == "p" and event.progress.stage != stage else kind
+    return "s" if kind == "p" and event.state.stage != stage else kind
 
 
 def conflated(entries: Sequence[Entry]) -> list[Entry]:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from ._ending import FAILED, LOST, Ending, ended_state
+from ._event import Event
 from ._work import Work, drive
 from .errors import JobCancelled, JobEnded, JobFailed, JobNotFound, SSEProgError
 from .hub import Hub
@@ -240,7 +241,7 @@ def end(hub: Hub, job_id: str, ending: Ending) -> None:
     try:
         hold = hub.broker.begin(job_id, lambda _code: None)
         before = Progress(job_id=job_id) if hold.newest is None else Progress.from_json(hold.newest)
-        hub.publish(ended_state(before, ending), token=hold.token)
+        hub.publish(Event.of(ended_state(before, ending)), token=hold.token)
         hub.flush(job_id)
     except (JobNotFound, JobEnded, ValueError):
         return

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ._ending import fitting
+from ._event import Event
 from ._timer import Timer
 from ._track import Track
 from .errors import JobEnded
-from .progress import Progress, Status, check_details
+from .progress import Status, WireState, check_details, rfc3339, shortest
 
 __all__ = ["Reports"]
 
@@ -19,14 +20,14 @@ __all__ = ["Reports"]
 class Reports:
     """A job's state as it was reported, which may be newer than the state as it was published.
 
-    The caller holds ``lock`` around every call. ``append`` puts a state into the job's log, and
+    The caller holds ``lock`` around every call. ``append`` puts an event into the job's log, and
     raises `JobEnded` if the job is another's now.
     """
 
     def __init__(
         self,
         job_id: str,
-        append: Callable[[Progress], None],
+        append: Callable[[Event], None],
         *,
         lock: threading.RLock,
         timer: Timer,
@@ -37,7 +38,7 @@ class Reports:
         self.message = ""
         self.details: dict[str, Any] = {}
         self.eta: float | None = None
-        self.started_at: datetime | None = None
+        self.started_at: str | None = None  # as it is written
         self.counting: Track | None = None  # whose count is read when the next state is published
         self.ended = False
         self.attempt: int | None = None  # which one this is, where they are counted
@@ -49,7 +50,7 @@ class Reports:
         self._highest = 0.0
         self._message_of: Track | None = None  # who has set the message, if a track has
         self._changed = False
-        self.published: Progress | None = None
+        self.published: Event | None = None
         self._published_at = 0.0
         self._flush_planned = False
 
@@ -90,8 +91,8 @@ class Reports:
         if (
             before is None
             or time.monotonic() - self._published_at >= self._throttle
-            or self.stage != before.stage
-            or (self.progress == 100 and before.progress != 100)
+            or self.stage != before.state.stage
+            or (self.progress == 100 and before.state.progress != 100)
         ):
             self.publish("running")
         elif not self._flush_planned:
@@ -104,26 +105,28 @@ class Reports:
 
     def publish(self, status: Status) -> None:
         """Append the state to the job's log. Raises `JobEnded` if the job was taken over."""
-        self.read(self.counting)
+        if self.counting is not None:
+            self.read(self.counting)
         details = self.details
         if self.attempt is not None:
             details = fitting({**details, "attempt": self.attempt}, details)
-        state = Progress(
-            self.progress,
-            stage=self.stage,
-            message=self.message,
-            details=details,
-            eta=self.eta,
-            status=status,
-            job_id=self._job_id,
-            started_at=self.started_at,
-            updated_at=datetime.now(UTC),
+        # Not a Progress, which would check anew what was checked when it was reported.
+        state = WireState(
+            self._job_id,
+            status,
+            self.stage,
+            shortest(self.progress),
+            self.message,
+            details,
+            shortest(self.eta),
+            self.started_at,
+            rfc3339(datetime.now(UTC)),
         )
         self._changed = False
-        self.published = state
+        self.published = event = Event.carrying(state)
         self._published_at = time.monotonic()
         try:
-            self._append(state)
+            self._append(event)
         except JobEnded:
             self.ended = True
             raise

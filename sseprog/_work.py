@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from ._event import Event
 from .errors import JobCancelled, JobEnded, JobFailed, JobNotFound
 from .progress import Progress
 
@@ -195,7 +196,7 @@ class Workers:
             updated_at=datetime.now(UTC),
         )
         try:
-            self._hub.publish(waiting, token=None)
+            self._hub.publish(Event.of(waiting), token=None)
         except (JobEnded, JobNotFound):
             logger.debug("job %s left the queue meanwhile", job_id)
 

@@ -152,7 +152,7 @@ class Writer:
                 raise JobEnded(f"job {job_id!r} has ended, or was taken over")
             line = line_of(event, holding.stage)
             self._outbox.report(holding, line, release=release)
-            holding.newest, holding.stage = line, event.progress.stage
+            holding.newest, holding.stage = line, event.state.stage
             if line.terminal or release:
                 holding.ended_at = time.monotonic()
         self._wake()

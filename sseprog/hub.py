@@ -345,7 +345,8 @@ class Hub:
         deadline = time.monotonic() + timeout
         for job_id in self._workers.close(timeout):
             with suppress(JobEnded, JobNotFound):
-                self.publish(ended_state(Progress(job_id=job_id), INTERRUPTED), token=None)
+                event = Event.of(ended_state(Progress(job_id=job_id), INTERRUPTED))
+                self.publish(event, token=None)
         if self.broker.shared:
             self._end_running(min(deadline, time.monotonic() + 1.0))
         self.timer.close()
@@ -431,11 +432,11 @@ class Hub:
                 pump = self._pumps[loop] = Pump(self, loop)
         return pump
 
-    def publish(self, state: Progress, *, token: str | None, release: bool = False) -> None:
-        """Append a state to its job's log. Raises `JobEnded`, `JobNotFound`."""
-        event = Event.of(state)
-        self.broker.append(state.job_id, event, token=token, release=release)
-        self.plugins.observe(state.job_id, event)
+    def publish(self, event: Event, *, token: str | None, release: bool = False) -> None:
+        """Append an event to its job's log. Raises `JobEnded`, `JobNotFound`."""
+        job_id = event.state.job_id
+        self.broker.append(job_id, event, token=token, release=release)
+        self.plugins.observe(job_id, event)
 
     def flush(self, job_id: str) -> None:
         """Wait until the broker has a job's end, ``flush_timeout`` at most; log if it hasn't."""

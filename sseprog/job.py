@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any, Final, Self, SupportsFloat, TypeVar, over
 from msgspec import UNSET, UnsetType
 
 from ._ending import INTERRUPTED, Ending, ending_by, fitting
+from ._event import Event
 from ._reports import Reports
 from ._track import Track
 from .errors import JobCancelled, JobEnded
-from .progress import Progress, check_details, check_eta, check_percent, check_text
+from .progress import Progress, check_details, check_eta, check_percent, check_text, rfc3339
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -79,7 +80,7 @@ class Job:
         published = self._reports.published
         if published is None:
             raise self._not_begun()
-        return published
+        return published.progress
 
     @property
     def cancelled(self) -> bool:
@@ -244,10 +245,10 @@ class Job:
     def _not_begun(self) -> JobEnded:
         return JobEnded(f"job {self.id!r} has not begun: use it in a with block")
 
-    def _append(self, state: Progress) -> None:
+    def _append(self, event: Event) -> None:
         # A pending job is nobody's: `postpone` gives it back.
-        release = state.status == "pending"
-        self._hub.publish(state, token=self._token, release=release)
+        release = event.state.status == "pending"
+        self._hub.publish(event, token=self._token, release=release)
 
     def _request_stop(self, code: str) -> None:
         """Have the next report raise, and wake an emitter that can be woken. Any thread."""
@@ -272,13 +273,15 @@ class Job:
         self._token = hold.token
         try:
             with self._lock:
-                self._reports.started_at = datetime.now(UTC)
+                self._reports.started_at = rfc3339(datetime.now(UTC))
                 if self._resume:
                     self._reports.attempt = hold.attempt
                 if hold.newest is not None and not (self._resume and hold.attempt > 1):
                     before = Progress.from_json(hold.newest)  # of whom this one takes over from
                     self._reports.set_progress(before.progress)
-                    self._reports.started_at = before.started_at or self._reports.started_at
+                    self._reports.started_at = (
+                        rfc3339(before.started_at) or self._reports.started_at
+                    )
                 self._reports.publish("running")
         except BaseException:
             self._hub.release(self)

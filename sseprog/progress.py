@@ -99,21 +99,23 @@ class Progress(_Report, frozen=True, kw_only=True):
         """Tell whether the job is over."""
         return self.status in TERMINAL
 
+    def wire(self) -> "WireState":
+        """Return the state as events carry it."""
+        return WireState(
+            self.job_id,
+            self.status,
+            self.stage,
+            shortest(self.progress),
+            self.message,
+            self.details,
+            shortest(self.eta),
+            rfc3339(self.started_at),
+            rfc3339(self.updated_at),
+        )
+
     def to_json(self) -> bytes:
         """Encode as one line of JSON, the ``data`` of an event (protocol, section 2)."""
-        return _encoder.encode(
-            _Wire(
-                self.job_id,
-                self.status,
-                self.stage,
-                _shortest(self.progress),
-                self.message,
-                self.details,
-                _shortest(self.eta),
-                _rfc3339(self.started_at),
-                _rfc3339(self.updated_at),
-            )
-        )
+        return self.wire().to_json()
 
     @classmethod
     def from_json(cls, data: bytes) -> "Progress":
@@ -127,9 +129,11 @@ class Progress(_Report, frozen=True, kw_only=True):
             raise ValueError(f"{shown(data)} is not the JSON of a job's state: {error}") from error
 
 
-class _Wire(msgspec.Struct, frozen=True):
+class WireState(msgspec.Struct, frozen=True):
+    """A state as events carry it: its parts have been checked, numbers and times are as written."""
+
     job_id: str
-    status: str
+    status: Status
     stage: str
     progress: float | None
     message: str
@@ -137,6 +141,10 @@ class _Wire(msgspec.Struct, frozen=True):
     eta: float | None
     started_at: str | None
     updated_at: str | None
+
+    def to_json(self) -> bytes:
+        """Encode as one line of JSON."""
+        return _encoder.encode(self)
 
 
 _decoder: Final = msgspec.json.Decoder(Progress)
@@ -252,12 +260,13 @@ def shown(value: object) -> str:
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
-def _shortest(number: float | None) -> float | None:
+def shortest(number: float | None) -> float | None:
     """Write 100.0 as ``100``."""
     return int(number) if number is not None and number.is_integer() else number
 
 
-def _rfc3339(moment: datetime | None) -> str | None:
+def rfc3339(moment: datetime | None) -> str | None:
+    """Write a time as events carry it: in UTC, to the millisecond."""
     if moment is None:
         return None
     # Three times as fast as isoformat(), whose two times would be a quarter of an event's cost.

@@ -20,9 +20,10 @@ from typing import Any
 import pytest
 
 import sseprog
-from sseprog import Hub, Progress, _pump, hookimpl
+from sseprog import Hub, _pump, hookimpl
 from sseprog._log import JobLog
 from sseprog.job import Job
+from sseprog.progress import WireState
 
 from .asgi_exchange import Exchange, Message, app_of
 from .conftest import MakeHub
@@ -120,7 +121,7 @@ async def test_a_state_is_encoded_once_however_many_streams_watch(
         for stream, other in zip(threads, coroutines, strict=True):
             next(stream)
             await anext(other)
-        encoded = count(Progress, "to_json")
+        encoded = count(WireState, "to_json")
         await publish(job)
         chunks = [next(stream) for stream in threads]
         chunks += [await anext(stream) for stream in coroutines]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sseprog import Hub, Progress, _subscription
+from sseprog._event import Event
 
 from .asgi_exchange import Exchange, Message, app_of, fetch
 from .conftest import MakeHub
@@ -51,7 +52,7 @@ def hub_of(make_hub: MakeHub, **settings: Any) -> Hub:
 
 
 def publish(hub: Hub, status: Any = "running") -> None:
-    hub.publish(Progress(status=status, job_id="j"), token=None)
+    hub.publish(Event.of(Progress(status=status, job_id="j")), token=None)
 
 
 @asynccontextmanager
