@@ -7,6 +7,7 @@ test_threads.py, and what events cost a Redis in tests/brokers/test_redis_costs.
 import asyncio
 import gc
 import inspect
+import sys
 import threading
 import time
 import tracemalloc
@@ -130,6 +131,38 @@ async def test_a_state_is_encoded_once_however_many_streams_watch(
         assert observer.seen[-1] is encoded[0]
         assert len(chunks) == 3 * number
         assert all(chunk is chunks[0] for chunk in chunks)
+
+
+def calls(act: Callable[[], object]) -> Counter[str]:
+    """Count the calls of this package's functions in this thread while ``act`` is called."""
+    called: Counter[str] = Counter()
+
+    def note(frame: Any, event: str, _: Any) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(HERE):
+            called[frame.f_code.co_qualname] += 1
+
+    sys.setprofile(note)
+    try:
+        act()
+    finally:
+        sys.setprofile(None)
+    return called
+
+
+async def test_a_report_and_its_delivery_take_forty_calls_and_check_nothing_twice(
+    hub: Hub, job: Job
+) -> None:
+    def report() -> None:
+        job.update(50.0, stage="importing", message="chapter 3")
+
+    async with opened(hub, job, 1) as streams:
+        report()
+        before = written(streams)
+        called = calls(report)
+        assert written(streams) == {each + 1 for each in before}, "at once, in this thread"
+    assert called.total() <= 40, called
+    assert called["check_text"] == 1, "a stage that stays is not looked at"
+    assert called["check_percent"] == 1
 
 
 async def test_a_burst_is_one_send_for_each_stream_and_the_same_bytes_for_all(

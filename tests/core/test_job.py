@@ -62,6 +62,14 @@ def test_every_event_has_the_job_and_its_times(hub: Hub) -> None:
         assert seen.state["started_at"] <= seen.state["updated_at"]
 
 
+def test_the_state_of_a_job_is_that_of_its_newest_event(hub: Hub) -> None:
+    with hub.job("j") as job:
+        assert job.state == hub.snapshot("j")
+        job.update(12.5, stage="reading", message="chapter 1", details={"rows": [1]}, eta=9)
+        assert job.state == hub.snapshot("j")
+    assert job.state == hub.snapshot("j")
+
+
 def test_an_estimate_holds_until_a_report_gives_a_progress_or_a_stage(hub: Hub) -> None:
     with hub.job("j") as job:
         job.update(10, eta=30)

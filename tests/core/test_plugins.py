@@ -959,7 +959,8 @@ def test_an_observer_that_looks_at_the_job_finds_the_event_that_it_is_shown(hub:
 
     @hookimpl
     def look(job_id: str, event: Event) -> None:
-        found.append(hub.snapshot(job_id).to_json() == event.data)
+        now = hub.snapshot(job_id)
+        found.append((now.to_json(), now) == (event.data, event.progress))
 
     hub.plugins.register(module_of("looking", sseprog_event=look))
     hub.run(count_to_two)
