@@ -99,7 +99,7 @@ def show(page: Page, server: MoodyServer) -> Callable[..., Page]:
 
 @pytest.fixture
 def real() -> Iterator[RealServer]:
-    server = RealServer()
+    server = RealServer(heartbeat=1)
     yield server
     server.close()
 

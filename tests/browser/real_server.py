@@ -28,7 +28,7 @@ class RealServer:
     """
 
     def __init__(self, **settings: Any) -> None:
-        self.hub = Hub(throttle=0, **settings)
+        self.hub = Hub(throttle=0, conflate_after=None, **settings)
         self.pages: dict[str, str] = {}
         self.asked: list[str] = []
         self.open: list[str] = []

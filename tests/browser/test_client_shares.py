@@ -50,6 +50,7 @@ def test_a_job_that_comes_later_joins_the_others(
     for job_id in ("a", "b"):
         real.begin(job_id)
     following.evaluate("follow('a')")
+    knows(following, "a", None)
     real.update("a", 10)
     knows(following, "a", 10)
     assert real.streams == ["/jobs/a/stream?heartbeat=event"]

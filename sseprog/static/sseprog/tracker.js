@@ -298,14 +298,31 @@ export const wiring = {
 const enter = (job) => wiring.feedFor(job).add(job);
 
 // The jobs that are followed.
-const known = new Map();
+export const known = new Map();
+
+export const follow = (url, options, tracker, cursor = {}) => {
+	const [, folder, id] = /^(.*?)([^/]*)\/stream\/?$/.exec(url.pathname) ?? [, url.pathname, ""];
+	const base = url.origin + folder + url.search;
+	const key = [base, id, options.silence, options.maxReconnectAttempts].join();
+	const job = known.get(key) ?? { key, url, base, id: decodeURIComponent(id), options, cursor, trackers: new Set() };
+	known.set(key, job);
+	job.trackers.add(tracker);
+	if (job.trackers.size === 1) enter(job);
+	else queueMicrotask(() => job.feed.greet(job, tracker));
+	return job;
+};
+
+export const leave = (job, tracker) => {
+	job.trackers.delete(tracker);
+	if (job.trackers.size) return;
+	job.feed.drop(job);
+	// Who comes back in this turn finds it.
+	queueMicrotask(() => job.trackers.size || known.delete(job.key));
+};
 
 export class JobProgressTracker {
 	constructor(url, options = {}) {
 		url = new URL(url, document.baseURI);
-		const [, folder, id] = /^(.*?)([^/]*)\/stream\/?$/.exec(url.pathname) ?? [, url.pathname, ""];
-		const base = url.origin + folder + url.search;
-		const key = [base, id, options.silence, options.maxReconnectAttempts].join();
 		let job, running, ended;
 
 		const me = {
@@ -330,22 +347,13 @@ export class JobProgressTracker {
 		this.start = () => {
 			if (running || ended) return;
 			running = true;
-			job = known.get(key) ?? job ?? { key, url, base, id: decodeURIComponent(id), options, cursor: {}, trackers: new Set() };
-			known.set(key, job);
-			const first = !job.trackers.size;
-			job.trackers.add(me);
-			if (first) enter(job);
-			else queueMicrotask(() => job.feed.greet(job, me));
+			job = follow(url, options, me, job?.cursor);
 			me.tell("connecting", {});
 		};
 
 		this.stop = () => {
 			if (!running) return;
-			job.trackers.delete(me);
-			if (!job.trackers.size) {
-				job.feed.drop(job);
-				queueMicrotask(() => job.trackers.size || known.delete(key));
-			}
+			leave(job, me);
 			me.close("stopped");
 		};
 

@@ -1,0 +1,159 @@
+// Explained in tabs.d.ts.
+
+import { follow, known, leave, wiring } from "./tracker.js";
+
+const PATIENCE = 75000; // the timers of a hidden tab may stand still for a minute
+const BEAT = 5000;
+
+let shared;
+
+export const shareTabs = (name = "sseprog") => {
+	if (shared || !navigator.locks || !globalThis.BroadcastChannel) return; // each tab for itself
+	shared = true;
+	const own = wiring.feedFor;
+	const channel = new BroadcastChannel(name);
+	const me = `${name} ${Math.random()}`;
+	const jobs = new Map(); // that are followed here, while another tab leads
+	const relays = new Map(); // that are followed here, in the tab that leads, for others
+	const others = new Set(); // tabs that have asked
+	let leads, heard;
+
+	const post = (message) => channel.postMessage(message);
+
+	const want = ({ key, url, options, cursor }) => {
+		const { silence, maxReconnectAttempts } = options;
+		post({ from: me, wanted: key, url: url.href, options: { silence, maxReconnectAttempts }, cursor });
+	};
+
+	const feed = {
+		add(job) {
+			job.feed = feed;
+			jobs.set(job.key, job);
+			want(job);
+		},
+		drop({ key }) {
+			jobs.delete(key);
+			post({ from: me, left: key });
+		},
+		greet({ trackers, last, link }, tracker) {
+			if (!last || !trackers.has(tracker)) return;
+			tracker.tell(...(link ?? ["open", {}]));
+			tracker.call("onStatus", last);
+		},
+	};
+
+	wiring.feedFor = (job) => (leads ? own(job) : feed);
+
+	// In the tab that leads.
+
+	const relay = (key, url, options, cursor) => {
+		const tracker = {
+			tabs: new Set(),
+			call: (call, doc) => post({ key, call, doc, cursor: tracker.job.cursor }),
+			tell(state, info) {
+				tracker.state = state;
+				post({ key, link: [state, info], hidden: document.hidden });
+			},
+			close(reason, doc) {
+				relays.delete(key);
+				post({ key, reason, doc });
+			},
+		};
+		relays.set(key, tracker);
+		tracker.job = follow(new URL(url), options, tracker, cursor);
+		return tracker;
+	};
+
+	const letGo = (key, tab) => {
+		const tracker = relays.get(key);
+		if (!tracker?.tabs.delete(tab) || tracker.tabs.size) return;
+		relays.delete(key);
+		leave(tracker.job, tracker);
+	};
+
+	// A tab that is gone has let go of its lock.
+	const attend = async (tab) => {
+		if (others.has(tab)) return;
+		others.add(tab);
+		await navigator.locks.request(tab, () => others.delete(tab));
+		for (const key of relays.keys()) letGo(key, tab);
+	};
+
+	const serve = ({ from, wanted, url, options, cursor, left }) => {
+		if (left) return letGo(left, from);
+		const there = relays.get(wanted);
+		const { tabs, state, job } = there ?? relay(wanted, url, options, cursor);
+		tabs.add(from);
+		attend(from);
+		if (!there || !job.last) return;
+		post({ to: from, key: wanted, link: [state === "polling" ? state : "open", {}] });
+		post({ to: from, key: wanted, call: "onStatus", doc: job.last, cursor: job.cursor });
+	};
+
+	const lead = async (options) => {
+		try {
+			await navigator.locks.request(name, options, () => {
+				leads = true;
+				for (const job of jobs.values()) own(job).add(job);
+				jobs.clear();
+				post({ from: me, leads });
+				return new Promise(() => {});
+			});
+		} catch {
+			// Another tab has waited too long, and taken it.
+			leads = false;
+			heard = Date.now();
+			for (const tracker of relays.values()) leave(tracker.job, tracker);
+			relays.clear();
+			for (const job of known.values()) {
+				if (!job.trackers.size) continue;
+				job.feed.drop(job);
+				feed.add(job);
+			}
+			lead({});
+		}
+	};
+
+	// In the others.
+
+	const take = ({ key, link, hidden, call, doc, cursor, reason }) => {
+		const job = jobs.get(key);
+		if (!job) return;
+		if (link) {
+			job.link = link;
+			for (const tracker of job.trackers)
+				if (tracker.state !== link[0] || link[1].attempt) tracker.tell(...link);
+			if (link[0] === "polling" && hidden && !document.hidden) lead({ steal: true }); // hidden tabs poll rarely
+		} else if (call) {
+			const seen = cursor.epoch && cursor.epoch === job.cursor.epoch && cursor.seq <= job.cursor.seq;
+			if (seen && job.last) return;
+			job.cursor = cursor;
+			job.last = doc;
+			for (const tracker of job.trackers) tracker.call(call, doc);
+		} else {
+			jobs.delete(key);
+			known.delete(key);
+			for (const tracker of job.trackers) tracker.close(reason, doc);
+		}
+	};
+
+	channel.onmessage = ({ data }) => {
+		if (data.to && data.to !== me) return;
+		if (leads) return data.from && !data.leads && serve(data);
+		if (!data.from || data.leads) heard = Date.now();
+		if (data.leads) jobs.forEach(want);
+		else if (data.key) take(data);
+	};
+
+	setInterval(() => {
+		if (leads) post({ beat: true });
+		else if (jobs.size && !document.hidden && Date.now() - heard > PATIENCE) {
+			heard = Date.now();
+			lead({ steal: true });
+		}
+	}, BEAT);
+
+	heard = Date.now();
+	navigator.locks.request(me, () => new Promise(() => {}));
+	lead({});
+};

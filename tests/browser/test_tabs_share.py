@@ -1,0 +1,152 @@
+"""One stream for all tabs, and another tab that goes on when the one that has it is gone."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from .conftest import FOLLOWING
+from .real_server import RealServer
+
+Eventually = Callable[..., None]
+Open = Callable[..., Page]
+
+SHARING = """
+import { shareTabs } from "/jobs/static/tabs.js";
+shareTabs();
+"""
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context()
+    context.set_default_timeout(15_000)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def tab(context: BrowserContext, real: RealServer) -> Open:
+    """Open a tab that follows these jobs."""
+    real.pages["/"] = "<title>a tab</title><script type=module src=/page.js></script>"
+    real.pages["/page.js"] = SHARING + FOLLOWING
+
+    def open_tab(*jobs: str, script: str = "") -> Page:
+        page = context.new_page()
+        if script:
+            page.add_init_script(script)
+        page.goto(real.url)
+        page.wait_for_function("window.ready")
+        for job_id in jobs:
+            page.evaluate(f"follow('{job_id}')")
+        return page
+
+    return open_tab
+
+
+def knows(page: Page, job_id: str, progress: float | None) -> None:
+    value = "null" if progress is None else progress
+    page.wait_for_function(f"seen['{job_id}']?.at(-1)?.[1] === {value}")
+
+
+def test_eight_tabs_have_one_stream(tab: Open, real: RealServer) -> None:
+    real.begin("a")
+    tabs = [tab("a") for _ in range(8)]
+    for page in tabs:
+        knows(page, "a", None)
+    for percent in range(1, 51):
+        real.update("a", percent)
+    for page in tabs:
+        knows(page, "a", 50)
+        told = page.evaluate("seen.a.map(([, progress]) => progress)")
+        assert told == [None, *range(1, 51)]
+        assert page.evaluate("fetch('/').then(({ status }) => status)") == 200
+    assert real.streams == ["/jobs/a/stream?heartbeat=event"]
+    real.complete("a")
+    for page in tabs:
+        page.wait_for_function("links.a.at(-1) === 'closed: ended'")
+        assert page.evaluate("seen.a.at(-1)[0]") == "complete"
+        assert page.evaluate("links.a") == ["connecting", "open", "closed: ended"]
+    assert real.streams == []
+
+
+def test_each_tab_hears_of_its_own_jobs(
+    tab: Open, real: RealServer, eventually: Eventually
+) -> None:
+    for job_id in ("a", "b", "c"):
+        real.begin(job_id)
+    first, second, third = tab("a"), tab("b", "c"), tab("a", "c")
+    for page, job_id in ((first, "a"), (second, "b"), (second, "c"), (third, "a"), (third, "c")):
+        knows(page, job_id, None)
+    eventually(lambda: real.streams == ["/jobs/stream?job=a&job=b&job=c&heartbeat=event"])
+    for job_id in ("a", "b", "c"):
+        real.update(job_id, 10)
+    for page, job_id in ((first, "a"), (second, "b"), (second, "c"), (third, "a"), (third, "c")):
+        knows(page, job_id, 10)
+    assert first.evaluate("Object.keys(seen)") == ["a"]
+    second.evaluate("trackers.b.stop()")
+    eventually(lambda: real.streams == ["/jobs/stream?job=a&job=c&heartbeat=event"])
+    second.close()
+    third.close()
+    eventually(lambda: real.streams == ["/jobs/a/stream?heartbeat=event"])
+    first.close()
+    eventually(lambda: real.streams == [])
+
+
+def test_when_the_tab_that_leads_is_closed_another_goes_on_at_its_cursor(
+    tab: Open, real: RealServer, eventually: Eventually
+) -> None:
+    real.begin("a")
+    first, *others = (tab("a") for _ in range(4))
+    for page in others:
+        knows(page, "a", None)
+    for percent in range(1, 91):
+        real.update("a", percent)
+        if percent == 30:
+            first.close()
+        elif percent == 60:
+            knows(others[0], "a", 60)
+            others.pop(0).close()
+    for page in others:
+        knows(page, "a", 90)
+        assert page.evaluate("seen.a.map(([, progress]) => progress)") == [None, *range(1, 91)]
+    assert len(real.streams) == 1
+    assert "last_event_id" in real.streams[0]
+    assert len(real.asked_for("/stream")) == 3
+
+
+def test_a_tab_that_hangs_is_not_waited_for(
+    tab: Open, real: RealServer, eventually: Eventually
+) -> None:
+    real.begin("a")
+    leader = tab("a")
+    knows(leader, "a", None)
+    other = tab("a", script="const now = Date.now; Date.now = () => 12 * now();")
+    knows(other, "a", None)
+    leader.evaluate(
+        "setTimeout(() => { const end = Date.now() + 12000; while (Date.now() < end); })"
+    )
+    real.update("a", 10)
+    knows(other, "a", 10)
+    leader.wait_for_function("seen.a.at(-1)[1] === 10")
+    real.update("a", 20)
+    for page in (leader, other):
+        knows(page, "a", 20)
+        assert page.evaluate("seen.a.map(([, progress]) => progress)") == [None, 10, 20]
+    eventually(lambda: len(real.streams) == 1)
+
+
+def test_an_unknown_job_is_gone_in_every_tab(tab: Open, real: RealServer) -> None:
+    tabs = [tab("unknown") for _ in range(2)]
+    for page in tabs:
+        page.wait_for_function("links.unknown.at(-1) === 'closed: gone'")
+    assert real.streams == []
+
+
+def test_without_locks_each_tab_has_its_own(tab: Open, real: RealServer) -> None:
+    real.begin("a")
+    script = "Object.defineProperty(navigator, 'locks', { value: undefined })"
+    tabs = [tab("a", script=script) for _ in range(2)]
+    for page in tabs:
+        knows(page, "a", None)
+    assert len(real.streams) == 2
