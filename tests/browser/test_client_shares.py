@@ -244,3 +244,25 @@ def test_without_room_for_more_streams_the_rest_is_polled(
     following.wait_for_function("links.j299.at(-1) === 'open'")
     real.update("j299", 20)
     knows(following, "j299", 20)
+
+
+def test_who_comes_while_the_server_is_away_waits_with_the_others(
+    following: Page, real: RealServer
+) -> None:
+    jobs = "abcdef"
+    for job_id in jobs:
+        real.begin(job_id)
+    following.evaluate("Math.random = () => 0.9")
+    real.refuse = lambda path, query: 502
+    following.evaluate("follow('a')")
+    following.wait_for_function("links.a.includes('reconnecting')")
+    following.wait_for_timeout(50)
+    before = len(real.asked_for("/stream"))
+    for job_id in jobs[1:]:
+        following.evaluate(f"follow('{job_id}')")
+    following.wait_for_timeout(200)
+    assert len(real.asked_for("/stream")) == before
+    real.refuse = lambda path, query: None
+    for job_id in jobs:
+        knows(following, job_id, None)
+    assert real.streams[-1].count("job=") == len(jobs)

@@ -5,9 +5,8 @@ export const ENDED = ["completed", "failed", "cancelled", "lost"];
 const MOST = 64; // jobs on one stream
 const ROUND = 8; // snapshots asked for at a time
 
-// Lists of feeds by where their jobs are, and where jobs are not to be had together.
-const feeds = new Map();
-const apart = new Set();
+const feeds = new Set();
+const apart = new Set(); // keys of feeds whose jobs are not to be had together
 
 const wait = (least, most) => performance.now() + least + Math.random() * (most - least);
 
@@ -16,11 +15,11 @@ const address = (url, end) =>
 
 // A browser opens six connections to a host, unless it is HTTP/2: two are left to the page.
 const hasRoom = () =>
-	[...feeds.values()].flatMap((list) => [...list]).filter((feed) => feed.streams()).length < 4 ||
+	[...feeds].filter((feed) => feed.streams()).length < 4 ||
 	/^h[23]/.test(performance.getEntriesByName(import.meta.url)[0]?.nextHopProtocol);
 
 // One stream, and what is done where it doesn't come through.
-const makeFeed = (key, list, { silence = 37500, maxReconnectAttempts = Infinity }) => {
+const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => {
 	let run, source, timer, heard, state, attempt, planned;
 	// Times to ask for snapshots, to try a stream again, to leave out who has left, and to ask
 	// while a new stream says nothing.
@@ -213,8 +212,7 @@ const makeFeed = (key, list, { silence = 37500, maxReconnectAttempts = Infinity 
 		clearInterval(timer);
 		run?.abort();
 		run = source = asked = null;
-		list.delete(feed);
-		if (!list.size) feeds.delete(key);
+		feeds.delete(feed);
 	};
 
 	// Where the server knows no stream of many jobs.
@@ -250,7 +248,7 @@ const makeFeed = (key, list, { silence = 37500, maxReconnectAttempts = Infinity 
 			source?.close();
 			source = null;
 			due = again = 0;
-		} else if (!source || [...jobs.values()].some((job) => !streamed.has(job))) open();
+		} else if (source ? [...jobs.values()].some((job) => !streamed.has(job)) : !(due < Infinity)) open();
 	};
 
 	// Once for all that come in one turn, and go: React mounts twice.
@@ -260,6 +258,7 @@ const makeFeed = (key, list, { silence = 37500, maxReconnectAttempts = Infinity 
 	};
 
 	const feed = {
+		key,
 		jobs,
 		streams: () => source,
 		add(job) {
@@ -280,7 +279,7 @@ const makeFeed = (key, list, { silence = 37500, maxReconnectAttempts = Infinity 
 			tracker.call("onStatus", last);
 		},
 	};
-	list.add(feed);
+	feeds.add(feed);
 	return feed;
 };
 
@@ -289,9 +288,7 @@ export const wiring = {
 	feedFor({ base, id, options }) {
 		let key = [base, options.silence, options.maxReconnectAttempts].join();
 		if (apart.has(key)) key += ` ${id}`;
-		const list = feeds.get(key) ?? new Set();
-		feeds.set(key, list);
-		return [...list].find(({ jobs }) => jobs.size < MOST) ?? makeFeed(key, list, options);
+		return [...feeds].find((feed) => feed.key === key && feed.jobs.size < MOST) ?? makeFeed(key, options);
 	},
 };
 
