@@ -27,6 +27,9 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 	// Why it polls; whether this stream has had an event; how many before it had none, and why;
 	// whether one of many jobs ever had.
 	let polling, proven, barren, why, asked, joint;
+	// Rounds of snapshots that were all there; whether a stream of many jobs was refused
+	// nevertheless, and one job is tried alone.
+	let well, refused, trial;
 	const jobs = new Map();
 	let streamed = new Set(); // those on the stream
 
@@ -37,15 +40,18 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 				if (tracker.state !== now || info.attempt) tracker.tell(now, info);
 	};
 
+	const doubtful = () => refused && !joint && jobs.size > 1 && well * ROUND >= jobs.size;
+
 	const open = () => {
 		source?.close();
-		streamed = new Set(jobs.values());
-		const [job] = streamed;
+		const [job] = jobs.values();
+		trial = doubtful();
+		streamed = new Set(trial ? [job] : jobs.values());
 		const many = streamed.size > 1;
 		const to = address(job.url, "/stream");
 		if (many) {
 			to.pathname = to.pathname.replace(/[^/]+\/stream$/, "stream");
-			for (const id of jobs.keys()) to.searchParams.append("job", id);
+			for (const { id } of streamed) to.searchParams.append("job", id);
 		}
 		to.searchParams.set("heartbeat", "event");
 		if (!many && job.cursor.id) to.searchParams.set("last_event_id", job.cursor.id);
@@ -70,6 +76,7 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 		const native = reason === "busy" && !attempt && !barren;
 		why = reason;
 		barren += !proven;
+		refused = !proven && well && streamed.size > 1;
 		proven = false;
 		// The second is soon, for whom snapshots work.
 		const most = barren > 1 && Math.min(60000, 10000 * 2 ** barren);
@@ -112,7 +119,8 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 			due = 0;
 		}
 		if (now > due) probe();
-		if (source ? now > trim : state === "polling" && now > again && !document.hidden && hasRoom()) open();
+		const ready = (now > again || doubtful()) && state === "polling" && !document.hidden && hasRoom();
+		if (source ? now > trim : ready) open();
 	};
 
 	const ask = async (job, signal) => {
@@ -147,6 +155,7 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 		if (!found.length) {
 			if (least === undefined) due = 0; // on to the others
 			else if (!proven) lose(least);
+			well = 0;
 			return;
 		}
 		attempt = 0;
@@ -157,8 +166,7 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 			const { cursor } = each.job;
 			late ||= proven && (cursor.seq ? +/\d+$/.exec(each.id) > cursor.seq : each.doc.updated_at > cursor.time);
 		}
-		const healthy = found.length === some.length;
-		if (healthy && jobs.size > 1 && why === "blocked" && !joint && barren * ROUND > jobs.size) return split();
+		well = found.length === some.length ? well + 1 : 0;
 		polling ||= late ? "buffered" : poor() && why;
 		due = wait(10000, 15000);
 		if (!polling) return source || open();
@@ -180,6 +188,7 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 		const doc = JSON.parse(data);
 		const job = only || jobs.get(doc?.job_id);
 		if (doc?.status && jobs.has(job?.id)) show(job, type, doc, lastEventId);
+		if (trial) split();
 	};
 
 	const show = (job, type, doc, id, polled) => {
@@ -241,7 +250,7 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 					run,
 				);
 			timer = setInterval(check, 300 + Math.random() * 200);
-			attempt = barren = again = 0;
+			attempt = barren = again = well = 0;
 			polling = hasRoom() ? null : "full";
 		}
 		if (polling) {
