@@ -102,6 +102,10 @@ class RealServer:
         """End a job well."""
         self._jobs.pop(job_id).__exit__(None, None, None)
 
+    def fail(self, job_id: str, error: Exception) -> None:
+        """End a job as an exception does that leaves its block."""
+        self._jobs.pop(job_id).__exit__(type(error), error, None)
+
     def close(self) -> None:
         """End all jobs, and the server."""
         for job_id in list(self._jobs):

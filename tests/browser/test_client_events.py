@@ -22,7 +22,10 @@ def log_of(page: Page, length: int) -> Any:
     return page.evaluate("log.map(([name, , message]) => [name, message])")
 
 
-@pytest.mark.parametrize(("name", "most"), [("tracker.js", 5000), ("sseprog.js", 4000)])
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [("tracker.js", 5000), ("sseprog.js", 4000), ("store.js", 1700), ("react.js", 1200)],
+)
 def test_a_module_is_small(name: str, most: int) -> None:
     assert len(gzip.compress((SCRIPTS / name).read_bytes(), 9)) <= most
 

@@ -1,0 +1,67 @@
+"use client";
+// Explained in react.d.ts.
+
+import { createElement, useEffect, useInsertionEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
+import { jobStore, streamUrl, tokenOf } from "./store.js";
+
+// What was given last, to what is called later.
+const useLatest = (value) => {
+	const latest = useRef(value);
+	useInsertionEffect(() => {
+		latest.current = value;
+	});
+	return latest;
+};
+
+export const useJobProgress = (job, options = {}) => {
+	const latest = useLatest(options);
+	const { base, silence, maxReconnectAttempts } = options;
+	const store = useMemo(
+		() => jobStore(job, { base, silence, maxReconnectAttempts, csrf: () => latest.current.csrf }),
+		[job && String(job), base, silence, maxReconnectAttempts],
+	);
+	return useSyncExternalStore(store.subscribe, store.get, store.getInitial);
+};
+
+const EVENTS = {
+	"job-status": "onStatus",
+	"job-progress": "onProgress",
+	"job-complete": "onComplete",
+	"job-error": "onError",
+	"job-connection": "onConnection",
+};
+
+export const JobProgress = (props) => {
+	const { job, base, csrf, cancellable, hidden, className, ...rest } = props;
+	const latest = useLatest(props);
+	useEffect(() => {
+		import("./sseprog.js"); // it needs a browser
+	}, []);
+	// An effect would come after the first event.
+	const [ref] = useState(() => {
+		const hear = ({ type, target, currentTarget, detail }) => {
+			if (target === currentTarget) latest.current[EVENTS[type]]?.(detail);
+		};
+		// Before the element's own listener, which reads the token.
+		const click = ({ currentTarget }) => {
+			const token = tokenOf(latest.current.csrf);
+			if (token) currentTarget.setAttribute("csrf-token", token);
+		};
+		return (node) => {
+			for (const type in EVENTS) node?.addEventListener(type, hear);
+			node?.addEventListener("click", click, true);
+		};
+	});
+	for (const type in EVENTS) delete rest[EVENTS[type]];
+	if (!job) return null;
+	return createElement("job-progress", {
+		...rest,
+		src: streamUrl(job, base),
+		// React 18 writes false as text, and className as it is.
+		cancellable: cancellable ? "" : undefined,
+		hidden: hidden || undefined,
+		class: className,
+		suppressHydrationWarning: true, // about the state, which the element writes
+		ref,
+	});
+};
