@@ -213,7 +213,9 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 		jobs.delete(job.id);
 		known.delete(job.key);
 		if (!jobs.size) shut(); // before the browser reconnects
-		for (const tracker of job.trackers) tracker.close(reason, doc);
+		const { trackers } = job;
+		job.trackers = new Set(); // who starts again is the first
+		for (const tracker of trackers) tracker.close(reason, doc);
 	};
 
 	const shut = () => {
