@@ -108,18 +108,21 @@ def show(browser: Browser, real: RealServer) -> Iterator[Open]:
     context.set_default_timeout(15_000)
     page = context.new_page()
     complaints: list[str] = []
+    forgiven = ["Failed to load resource"]  # a refused request is of the test's own making
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on(
         "console",
         lambda message: (
-            # A refused request is one of the test's own making.
             message.type in {"error", "warning"}
-            and "Failed to load resource" not in message.text
+            and not any(text in message.text for text in forgiven)
             and complaints.append(message.text)
         ),
     )
 
-    def display(script: str, html: str = '<main id="root"></main>', head: str = "") -> Page:
+    def display(
+        script: str, html: str = '<main id="root"></main>', head: str = "", forgive: str = ""
+    ) -> Page:
+        forgiven.extend([forgive] * bool(forgive))
         real.pages["/page.js"] = script
         real.pages["/"] = (
             f'<!doctype html><html lang="en"><meta charset="utf-8"><title>A page</title>{head}'
