@@ -24,6 +24,7 @@ import {
   type Status,
   type TrackerOptions,
 } from "sseprog/tracker";
+import { shareTabs } from "sseprog/tabs";
 import type * as tracker from "sseprog/tracker";
 import { useCallback, useSyncExternalStore, type ReactElement } from "react";
 import { createRoot } from "react-dom/client";
@@ -75,6 +76,13 @@ ENDED.push("paused");
 new JobProgressTracker("/jobs/a/stream", { onDone: () => {} });
 // @ts-expect-error a tracker is of one job
 new JobProgressTracker(null);
+
+// sseprog/tabs
+
+shareTabs();
+shareTabs("user 7");
+// @ts-expect-error a name is a text
+shareTabs(7);
 
 // sseprog/store
 

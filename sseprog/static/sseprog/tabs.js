@@ -131,9 +131,11 @@ export const shareTabs = (name = "sseprog") => {
 			job.last = doc;
 			for (const tracker of job.trackers) tracker.call(call, doc);
 		} else {
+			const { trackers } = job;
 			jobs.delete(key);
 			known.delete(key);
-			for (const tracker of job.trackers) tracker.close(reason, doc);
+			job.trackers = new Set(); // who starts again is the first
+			for (const tracker of trackers) tracker.close(reason, doc);
 		}
 	};
 
