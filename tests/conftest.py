@@ -94,6 +94,31 @@ def screenshot() -> "Callable[[Page, str], None]":
 
 
 @pytest.fixture(scope="session")
+def axe() -> "Callable[[Page], None]":
+    """Hold a page, with its shadow roots, to axe-core's rules as it is just now."""
+    rules = (Path(__file__).parent / "axe/node_modules/axe-core/axe.min.js").read_text()
+    run = """axe.run(document, { resultTypes: ["violations"] }).then(({ violations, passes }) => ({
+      passes: passes.length,
+      found: violations.flatMap(({ id, nodes }) => nodes.map(
+        ({ target, failureSummary }) => `${id}: ${target.flat().join(" ")}: ${failureSummary}`)),
+    }))"""
+
+    def check(page: "Page") -> None:
+        session = page.context.new_cdp_session(page)
+        # Not by page.evaluate, which a page's policy may forbid.
+        ask = {"awaitPromise": True, "returnByValue": True}
+        for expression in (f"window.axe || (() => {{ {rules} }})(), 1", run):
+            answer = session.send("Runtime.evaluate", {"expression": expression, **ask})
+            assert "exceptionDetails" not in answer, answer
+        session.detach()
+        result = answer["result"]["value"]
+        assert result["passes"] > 5
+        assert result["found"] == []
+
+    return check
+
+
+@pytest.fixture(scope="session")
 def show_in(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[[str, str], AbstractContextManager[None]]:
