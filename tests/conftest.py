@@ -2,8 +2,11 @@
 
 import importlib.util
 import os
+import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +25,18 @@ QUIET = [
     "--disable-component-update",
     "--disable-sync",
 ]
+FIREFOX_QUIET = """
+user_pref("app.normandy.enabled", false);
+user_pref("app.update.enabled", false);
+user_pref("browser.aboutwelcome.enabled", false);
+user_pref("browser.safebrowsing.update.enabled", false);
+user_pref("browser.startup.homepage_override.mstone", "ignore");
+user_pref("datareporting.policy.dataSubmissionEnabled", false);
+user_pref("extensions.update.enabled", false);
+user_pref("network.captive-portal-service.enabled", false);
+user_pref("network.connectivity-service.enabled", false);
+user_pref("toolkit.telemetry.reportingpolicy.firstRun", false);
+"""
 
 
 def imported_from() -> Path:
@@ -76,3 +91,70 @@ def screenshot() -> "Callable[[Page, str], None]":
             page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
     return take
+
+
+@pytest.fixture(scope="session")
+def axe() -> "Callable[[Page], None]":
+    """Hold a page, with its shadow roots, to axe-core's rules as it is just now."""
+    rules = (Path(__file__).parent / "axe/node_modules/axe-core/axe.min.js").read_text()
+    run = """axe.run(document, { resultTypes: ["violations"] }).then(({ violations, passes }) => ({
+      passes: passes.length,
+      found: violations.flatMap(({ id, nodes }) => nodes.map(
+        ({ target, failureSummary }) => `${id}: ${target.flat().join(" ")}: ${failureSummary}`)),
+    }))"""
+
+    def check(page: "Page") -> None:
+        session = page.context.new_cdp_session(page)
+        # Not by page.evaluate, which a page's policy may forbid.
+        ask = {"awaitPromise": True, "returnByValue": True}
+        for expression in (f"window.axe || (() => {{ {rules} }})(), 1", run):
+            answer = session.send("Runtime.evaluate", {"expression": expression, **ask})
+            assert "exceptionDetails" not in answer, answer
+        session.detach()
+        result = answer["result"]["value"]
+        assert result["passes"] > 5
+        assert result["found"] == []
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def show_in(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str, str], AbstractContextManager[None]]:
+    """Show a page in a stock browser without a driver, ``show_in("firefox", url)``, for a while.
+
+    The page reports what it sees to the test's server. No program stands between the two, so that
+    the browsers differ in nothing else.
+    """
+
+    @contextmanager
+    def show(name: str, url: str) -> Iterator[None]:
+        profile = tmp_path_factory.mktemp(name)
+        (profile / "user.js").write_text(FIREFOX_QUIET)
+        command = {
+            "chromium": ["chromium", "--headless", *QUIET, f"--user-data-dir={profile}"],
+            "firefox": ["firefox-esr", "--headless", "--no-remote", "--profile", profile],
+        }[name]
+        with (profile / "output").open("wb") as output:
+            browser = subprocess.Popen(
+                [*command, url],
+                # Firefox wants to own its home.
+                env={**os.environ, "HOME": str(profile)},
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # it is many processes
+            )
+        try:
+            yield
+            assert browser.poll() is None, (profile / "output").read_text()
+        finally:
+            os.killpg(browser.pid, signal.SIGTERM)
+            try:
+                browser.wait(10)
+            finally:
+                if browser.poll() is None:
+                    os.killpg(browser.pid, signal.SIGKILL)
+                    browser.wait()
+
+    return show

@@ -17,6 +17,7 @@ import sys
 PACKAGES = {
     "chromium": "chromium",
     "ffmpeg": "ffmpeg",
+    "firefox-esr": "firefox-esr",
     "node": "nodejs",
     "npm": "npm",
     "pg_ctlcluster": "postgresql",

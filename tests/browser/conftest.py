@@ -88,7 +88,10 @@ def show(page: Page, server: MoodyServer) -> Callable[..., Page]:
           <link rel="stylesheet" href="/page.css">
           <script src="/page.js"></script>
           <script type="module" src="/sseprog.js"></script>
-          <job-progress src="/jobs/it/stream" {attributes}></job-progress>"""
+          <main>
+            <h1>A job</h1>
+            <job-progress src="/jobs/it/stream" {attributes}></job-progress>
+          </main>"""
         page.goto(server.url)
         if ready:
             page.evaluate("customElements.whenDefined('job-progress').then(() => true)")

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import re
+import socket
+import struct
 import threading
 import time
 from collections import defaultdict, deque
@@ -25,6 +28,7 @@ __all__ = [
     "late",
     "mute",
     "reply",
+    "reset",
     "snapshot",
     "stream",
     "swallow",
@@ -40,7 +44,7 @@ def _scripts() -> Path:
 
 SCRIPTS = _scripts()
 KINDS = {"js": "text/javascript", "css": "text/css"}
-EPOCH = "e-1"
+JOB = re.compile(r"/jobs/([^/]+)(/stream|/cancel)?")
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ class Request:
     path: str
     query: dict[str, str]
     headers: dict[str, str]
+    jobs: tuple[str, ...] = ()
+    body: bytes = b""
     at: float = field(default_factory=time.monotonic)
 
     @property
@@ -57,20 +63,23 @@ class Request:
 
 
 Mood = Callable[["MoodyServer", Request, asyncio.StreamWriter], Awaitable[None]]
+Log = list[tuple[str, dict[str, Any]]]
 
 
 @dataclass
 class MoodyServer:
-    """One job, ``/jobs/it``, whose log the test writes, and pages that may show it.
+    """Jobs, mostly one, ``/jobs/it``, whose logs the test writes, and pages that may show them.
 
     ``moods[what]`` are used up by the requests for ``"stream"``, ``"snapshot"`` and ``"cancel"``,
     one each; then ``lasting[what]`` holds, and without one the server behaves. ``unchanged`` counts
-    the snapshots that were answered 304.
+    the snapshots that were answered 304. A page may ``POST`` to any other path, ``/told`` say: that
+    is a request for ``"told"``, and answered 204.
     """
 
     port: int = 0
     requests: list[Request] = field(default_factory=list)
-    log: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    logs: dict[str, Log] = field(default_factory=lambda: {"it": []})
+    epoch: str = "e-1"
     pages: dict[str, str] = field(default_factory=dict)
     page_headers: dict[str, str] = field(default_factory=dict)
     moods: defaultdict[str, deque[Mood]] = field(default_factory=lambda: defaultdict(deque))
@@ -96,10 +105,11 @@ class MoodyServer:
         """List the requests for a stream, a snapshot, or to cancel."""
         return [request for request in self.requests if _asks_for(request) == what]
 
-    def wait_for(self, what: str, count: int) -> list[Request]:
-        """Wait until so many requests for ``what`` have come, 15 s at most."""
+    def wait_for(self, what: str, count: int, seconds: float = 15) -> list[Request]:
+        """Wait until so many requests for ``what`` have come, 15 s at most if nothing is said."""
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self.seen(what)) >= count, 15), self.requests
+            came = self._changed.wait_for(lambda: len(self.seen(what)) >= count, seconds)
+            assert came, self.requests
         return self.seen(what)
 
     def wait_for_connections(self, count: int) -> None:
@@ -109,9 +119,9 @@ class MoodyServer:
                 self.requests
             )
 
-    def publish(self, event: str, **state: Any) -> None:
-        """Append to the job's log, and wake its streams."""
-        self._call(self._publish(event, state))
+    def publish(self, event: str, job_id: str = "it", **state: Any) -> None:
+        """Append to a job's log, and wake its streams."""
+        self._call(self._publish(event, job_id, state))
 
     def listen(self) -> None:
         """Take connections, on the port of before if there was one."""
@@ -136,8 +146,8 @@ class MoodyServer:
         waiting: Future[None] = asyncio.run_coroutine_threadsafe(todo, self._loop)
         waiting.result(5)
 
-    async def _publish(self, event: str, state: dict[str, Any]) -> None:
-        self.log.append((event, document(**state)))
+    async def _publish(self, event: str, job_id: str, state: dict[str, Any]) -> None:
+        self.logs[job_id].append((event, document(job_id=job_id, **state)))
         self._grown.set()
         self._grown = asyncio.Event()
 
@@ -173,7 +183,9 @@ class MoodyServer:
         self._connections.add(task)
         leaving: asyncio.Task[bytes] | None = None
         try:
-            request = _parse(await reader.readuntil(b"\r\n\r\n"))
+            head = await reader.readuntil(b"\r\n\r\n")
+            size = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
+            request = _parse(head, await reader.readexactly(int(size[1]) if size else 0))
             leaving = asyncio.create_task(reader.read())
             leaving.add_done_callback(lambda _: task.cancel())
             with self._changed:
@@ -195,33 +207,51 @@ class MoodyServer:
                 self._connections.discard(task)
                 self._changed.notify_all()
 
-    async def follow(self, cursor: str, writer: asyncio.StreamWriter, cut_after: int = -1) -> None:
-        """Write the status, then every event after the cursor as it comes, until the last."""
-        epoch, _, seq = cursor.rpartition("-")
-        known = epoch == EPOCH and seq.isdigit() and int(seq) <= len(self.log)
-        at = int(seq) if known else len(self.log)
-        state = self.log[at - 1][1] if at else document()
+    async def follow(
+        self, request: Request, writer: asyncio.StreamWriter, cut_after: int = -1
+    ) -> None:
+        """Write each job's status, then every event after the cursor as it comes, until the last.
+
+        Of several jobs, without ids: each from its newest state.
+        """
+        places: dict[str, int] = {}
         writer.write(f"retry: {self.retry}\n\n".encode())
-        writer.write(frame("status", {**state, "resumed": known}, at))
+        for job_id in request.jobs:
+            log = self.logs[job_id]
+            epoch, _, seq = request.cursor.rpartition("-")
+            known = epoch == self.epoch and seq.isdigit() and int(seq) <= len(log)
+            at = int(seq) if known else len(log)
+            state = log[at - 1][1] if at else document(job_id=job_id)
+            writer.write(self._frame(request, "status", {**state, "resumed": known}, at))
+            # Who comes late is told the end as well.
+            places[job_id] = at - 1 if self._has_ended(job_id) and not known else at
         while True:
-            while at < len(self.log):
-                name, data = self.log[at]
-                at += 1
-                written = frame(name, data, at)
-                if cut_after == 0:
-                    writer.write(written[: len(written) // 2])
-                    await writer.drain()
-                    return
-                cut_after -= 1
-                writer.write(written)
-                if name in {"complete", "error"}:
-                    await writer.drain()
-                    return
+            while behind := [each for each in places if places[each] < len(self.logs[each])]:
+                for job_id in behind:
+                    name, data = self.logs[job_id][places[job_id]]
+                    places[job_id] += 1
+                    written = self._frame(request, name, data, places[job_id])
+                    if cut_after == 0:
+                        writer.write(written[: len(written) // 2])
+                        await writer.drain()
+                        return
+                    cut_after -= 1
+                    writer.write(written)
             await writer.drain()
+            if all(map(self._has_ended, places)):
+                return
             try:
                 await asyncio.wait_for(self._grown.wait(), self.heartbeat)
             except TimeoutError:
                 writer.write(b"event: heartbeat\ndata: {}\n\n")
+
+    def _has_ended(self, job_id: str) -> bool:
+        log = self.logs[job_id]
+        return bool(log) and log[-1][0] in {"complete", "error"}
+
+    def _frame(self, request: Request, event: str, data: dict[str, Any], seq: int) -> bytes:
+        cursor = "" if len(request.jobs) > 1 else f"id: {self.epoch}-{seq}\n"
+        return f"{cursor}event: {event}\ndata: {json.dumps(data)}\n\n".encode()
 
 
 def document(**state: Any) -> dict[str, Any]:
@@ -231,8 +261,8 @@ def document(**state: Any) -> dict[str, Any]:
 
 
 def frame(event: str, data: dict[str, Any], seq: int) -> bytes:
-    """Encode an event."""
-    return f"id: {EPOCH}-{seq}\nevent: {event}\ndata: {json.dumps(data)}\n\n".encode()
+    """Encode an event of the first epoch."""
+    return f"id: e-1-{seq}\nevent: {event}\ndata: {json.dumps(data)}\n\n".encode()
 
 
 def head(status: int, headers: dict[str, str]) -> bytes:
@@ -276,7 +306,21 @@ def cut(after: int) -> Mood:
 
     async def mood(server: MoodyServer, request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(STREAM_HEAD)
-        await server.follow(request.cursor, writer, cut_after=after)
+        await server.follow(request, writer, cut_after=after)
+
+    return mood
+
+
+def reset(after: int) -> Mood:
+    """Make a mood that resets the connection after so many events."""
+
+    async def mood(server: MoodyServer, request: Request, writer: asyncio.StreamWriter) -> None:
+        await cut(after)(server, request, writer)
+        # To linger for no second is to send RST in place of FIN.
+        plain = writer.get_extra_info("socket")
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await asyncio.sleep(0.05)  # RST overtakes what is still to be read
+        writer.transport.abort()
 
     return mood
 
@@ -310,7 +354,7 @@ def late(seconds: float) -> Mood:
             passes.set()
             held(b"".join(chunks))
 
-        await asyncio.gather(release(), server.follow(request.cursor, writer))
+        await asyncio.gather(release(), server.follow(request, writer))
 
     return mood
 
@@ -319,7 +363,9 @@ def snapshot(**headers: str) -> Mood:
     """Make a mood that answers with the newest state, and with these headers instead of an ETag."""
 
     async def mood(server: MoodyServer, request: Request, writer: asyncio.StreamWriter) -> None:
-        state = server.log[-1][1] if server.log else document()
+        [job_id] = request.jobs
+        log = server.logs[job_id]
+        state = log[-1][1] if log else document(job_id=job_id)
         named = {"Content_Type": "application/json", **headers}
         await reply(200, json.dumps(state), **named)(server, request, writer)
 
@@ -328,18 +374,23 @@ def snapshot(**headers: str) -> Mood:
 
 async def _behave(server: MoodyServer, request: Request, writer: asyncio.StreamWriter) -> None:
     what = _asks_for(request)
-    if what == "stream":
+    if not set(request.jobs) <= set(server.logs):
+        mood = reply(404)
+    elif what == "stream":
         writer.write(STREAM_HEAD)
-        await server.follow(request.cursor, writer)
+        await server.follow(request, writer)
         return
-    if what == "snapshot":
-        tag = f'"{EPOCH}-{len(server.log)}"'
+    elif what == "snapshot":
+        [job_id] = request.jobs
+        tag = f'"{server.epoch}-{len(server.logs[job_id])}"'
         mood = snapshot(ETag=tag, Cache_Control="private, no-cache")
         if request.headers.get("if-none-match") == tag:
             server.unchanged += 1
             mood = reply(304, ETag=tag, Cache_Control="private, no-cache")
     elif what == "cancel":
         mood = reply(202, "{}", Content_Type="application/json")
+    elif what != "page":
+        mood = reply(204)
     elif request.path in server.pages:
         kind = KINDS.get(request.path.rpartition(".")[2], "text/html; charset=utf-8")
         mood = reply(200, server.pages[request.path], Content_Type=kind, **server.page_headers)
@@ -352,14 +403,20 @@ async def _behave(server: MoodyServer, request: Request, writer: asyncio.StreamW
 
 
 def _asks_for(request: Request) -> str:
-    if request.path == "/jobs/it":
-        return "snapshot"
-    return {"/jobs/it/stream": "stream", "/jobs/it/cancel": "cancel"}.get(request.path, "page")
+    if match := JOB.fullmatch(request.path):
+        # What is about many jobs has no word after it.
+        return (match[2] or ("/stream" if match[1] == "stream" else "/snapshot"))[1:]
+    return request.path[1:] if request.method == "POST" else "page"
 
 
-def _parse(raw: bytes) -> Request:
-    first, *rest = raw.decode().strip().split("\r\n")
+def _parse(head: bytes, body: bytes) -> Request:
+    first, *rest = head.decode().strip().split("\r\n")
     method, target, _ = first.split(" ")
     parts = urlsplit(target)
     headers = {name.lower(): value.strip() for name, _, value in (h.partition(":") for h in rest)}
-    return Request(method, parts.path, dict(parse_qsl(parts.query)), headers)
+    query = parse_qsl(parts.query)
+    match = JOB.fullmatch(parts.path)
+    jobs = tuple(value for name, value in query if name == "job")
+    if match and match[1] != "stream":
+        jobs = (match[1],)
+    return Request(method, parts.path, dict(query), headers, jobs, body)

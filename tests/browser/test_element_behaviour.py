@@ -107,6 +107,33 @@ def test_cancelling_lasts_until_the_server_says_cancelled(
     assert len(server.seen("cancel")) == 1
 
 
+def test_the_keyboard_alone_is_enough(show: Show, server: MoodyServer) -> None:
+    server.publish("progress", stage="reading", progress=41)
+    page = show("cancellable")
+    page.evaluate(
+        """() => {
+          const link = Object.assign(document.createElement("a"), { href: "#", textContent: "it" });
+          document.querySelector("job-progress").append(link);
+        }"""
+    )
+    button = page.get_by_role("button")
+    expect(button).to_have_text("Cancel")
+    page.keyboard.press("Tab")
+    expect(button).to_be_focused()
+    outline = "(node) => getComputedStyle(node).outlineStyle"
+    assert button.evaluate(outline) != "none"
+    page.keyboard.press("Space")
+    server.wait_for("cancel", 1)
+    server.publish("progress", stage="reading", progress=42)
+    expect(page.locator("#percent")).to_have_text("42")
+    expect(button).to_be_focused()
+    server.publish("error", status="cancelled", progress=42)
+    expect(button).to_have_count(0)
+    # It was the last to have the focus: the next is what comes after it, not the page's first.
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="it")).to_be_focused()
+
+
 def test_a_cancel_that_fails_says_so_and_can_be_repeated(show: Show, server: MoodyServer) -> None:
     server.moods["cancel"] += [reply(500), reply(409)]
     page = show("cancellable")

@@ -128,6 +128,7 @@ def test_a_state_is_shown(
     show: Show,
     server: MoodyServer,
     screenshot: Callable[[Page, str], None],
+    axe: Callable[[Page], None],
     name: str,
     event: str,
     state: dict[str, Any],
@@ -158,11 +159,13 @@ def test_a_state_is_shown(
         contrasts = page.locator("job-progress").evaluate(CONTRASTS)
         assert {"label", "stage"} <= {where for where, _ in contrasts}
         assert [(where, ratio) for where, ratio in contrasts if ratio < 4.5] == []
+        axe(page)
         for width in 360, 1200:
             page.set_viewport_size({"width": width, "height": 320})
             screenshot(page, f"{name}-{scheme}-{width}")
     page.emulate_media(color_scheme="light", forced_colors="active")
     screenshot(page, f"{name}-forced")
+    axe(page)
 
 
 @pytest.mark.parametrize("width", [280, 360, 1200])

@@ -10,7 +10,7 @@ from .conftest import Screenshot
 from .demo_page import DemoPage
 from .demo_process import DemoProcess
 
-WIDTHS = (1280, 390, 320)
+WIDTHS = (1280, 640, 390, 320)  # a window, the same at 200 %, and telephones
 
 # What is wider than the window, and what a card cuts off; the blurred picture behind is meant to.
 STICKS_OUT = """
@@ -75,8 +75,8 @@ class SticksOut(AssertionError):
 
 
 @pytest.fixture
-def look(page: Page, screenshot: Screenshot) -> Callable[[str], None]:
-    """Keep pictures at each width in light and dark, and check that nothing sticks out."""
+def look(page: Page, screenshot: Screenshot, axe: Callable[[Page], None]) -> Callable[[str], None]:
+    """Keep pictures at each width in light and dark, and check what a program can tell of them."""
 
     def at_all(name: str) -> None:
         faint = {}
@@ -84,14 +84,16 @@ def look(page: Page, screenshot: Screenshot) -> Callable[[str], None]:
         for scheme in "light", "dark":
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             faint[scheme] = page.evaluate(CONTRASTS)
+            axe(page)
             for width in WIDTHS:
                 page.set_viewport_size({"width": width, "height": 844 if width < 600 else 900})
                 outside[width] = page.evaluate(STICKS_OUT)
-                if width != 320:
+                if width in {1280, 390}:
                     screenshot(page, f"demo-{name}-{scheme}-{width}")
         page.set_viewport_size({"width": 1280, "height": 900})
         page.emulate_media(color_scheme="light", reduced_motion="reduce", forced_colors="active")
         screenshot(page, f"demo-{name}-forced")
+        axe(page)
         assert faint == {"light": [], "dark": []}
         if any(outside.values()):
             raise SticksOut(outside)

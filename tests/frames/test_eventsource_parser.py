@@ -1,20 +1,14 @@
 """What a parser by others, npm's eventsource-parser, makes of our streams, however they are cut."""
 
 import json
-import subprocess
-from base64 import b64encode
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sseprog import Hub
 from sseprog._event import HEARTBEAT, HEARTBEAT_EVENT, busy
-
-HERE = Path(__file__).resolve().parent
 
 # What `Progress` lets through in a stage or a message, what looks like ends of lines first; details
 # may hold any text.
@@ -27,26 +21,6 @@ ANY_TEXT = st.text(
 )
 
 Parse = Callable[[list[bytes]], dict[str, Any]]
-
-
-@pytest.fixture(scope="session")
-def parse() -> Iterator[Parse]:
-    """Give slices of bytes to the parser, in one Node.js process for all tests."""
-    with subprocess.Popen(
-        ["node", HERE / "parse.mjs"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as node:
-        assert node.stdin is not None
-        assert node.stdout is not None
-
-        def ask(slices: list[bytes]) -> dict[str, Any]:
-            line = json.dumps([b64encode(each).decode() for each in slices])
-            node.stdin.write(line.encode() + b"\n")
-            node.stdin.flush()
-            answer: dict[str, Any] = json.loads(node.stdout.readline())
-            return answer
-
-        yield ask
-        node.stdin.close()
 
 
 def cut(stream: bytes, places: list[int]) -> list[bytes]:

@@ -106,7 +106,8 @@ export interface TrackerOptions {
  *   `EventSource` hides the status code: 404, 401, 403 and a job that has ended are final, a
  *   `Retry-After` is waited for.
  * - Where streams fail and snapshots don't, it polls: at once if no stream has had an event, after
- *   three failures in a row if one had, because snapshots skip events. `onStatus` is given what has
+ *   three failures in a row if one had, because snapshots skip events. (A server that answers
+ *   neither is away, and nothing is counted.) `onStatus` is given what has
  *   changed, the browser sends the `ETag` along, and a hidden page asks only every 20 s. Meanwhile a
  *   stream is tried after 20 to 40 s, then every 30 to 60 s, and when the page is seen again or
  *   `online`; its first event ends the polling. It goes on where the snapshots were (their `ETag` is a

@@ -154,8 +154,10 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 		if (mine !== asked) return; // nobody is left
 		if (!found.length) {
 			if (least === undefined) due = 0; // on to the others
-			else if (!proven) lose(least);
-			well = 0;
+			else if (!proven) {
+				barren = well = 0; // the server was away, which says nothing about streams
+				lose(least);
+			}
 			return;
 		}
 		attempt = 0;
