@@ -136,3 +136,30 @@ def following(page: Page, real: RealServer) -> Page:
     page.goto(real.url)
     page.wait_for_function("window.ready")
     return page
+
+
+LISTING = """
+window.list = document.querySelector("job-list");
+window.give = (job_id, status, state, about) => list.show({
+  job_id, status, stage: "", progress: 0, message: "", details: {}, eta: null, ...state,
+}, about);
+"""
+
+
+@pytest.fixture
+def listing(page: Page, real: RealServer) -> Callable[..., Page]:
+    """Show a ``<job-list>``; the page's ``give(id, status, state)`` shows a job in it."""
+    real.pages["/page.js"] = ELEMENT + LISTING
+
+    def display(attributes: str = "", inside: str = "") -> Page:
+        real.pages["/"] = f"""<!doctype html><html lang="en"><title>Jobs</title>
+          <meta name="viewport" content="width=device-width">
+          <meta name="color-scheme" content="light dark">
+          <script type="module" src="/jobs/static/job-list.js"></script>
+          <script type="module" src="/page.js"></script>
+          <main><h1>The list</h1><job-list {attributes}>{inside}</job-list></main>"""
+        page.goto(real.url)
+        page.wait_for_function("!!window.give")
+        return page
+
+    return display

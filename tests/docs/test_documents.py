@@ -83,7 +83,7 @@ def test_the_names_that_the_readme_uses_are_methods_of_the_hub() -> None:
 
 
 def test_the_attributes_events_variables_and_parts_of_the_element_are_its_own() -> None:
-    page = (ROOT / "docs/page.md").read_text()
+    page = section("## The element")
     script = (ROOT / "sseprog/static/sseprog/sseprog.js").read_text()
     for name in re.findall(r"--sseprog-\w+", page):
         assert f"var({name}," in script, name
@@ -95,6 +95,43 @@ def test_the_attributes_events_variables_and_parts_of_the_element_are_its_own() 
     parts = page.partition("by the parts")[2].partition(". It is dark")[0]
     for name in re.findall(r"`([a-z]+)`", parts):
         assert f'"{name}"' in script, name
+
+
+def test_the_attributes_events_variables_and_parts_of_the_list_are_its_own() -> None:
+    page = section("## The list")
+    script = (ROOT / "sseprog/static/sseprog/job-list.js").read_text()
+    for name in re.findall(r"--sseprog-[\w-]+", page):
+        assert f"var({name}," in script, name
+    attributes = re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE)
+    assert set(attributes) == {"jobs", "base", "label", "sort", "cancellable", "csrf-token"}
+    for name in attributes:
+        # That one is for the style sheet only.
+        assert f'"{name}"' in script or f":host(:not([{name}]))" in script, name
+    assert "`job-list-change`" in page
+    assert '"job-list-change"' in script
+    parts = page.partition("The parts of the list are")[2].partition(". A row has")[0]
+    named = set(re.findall(r"`([a-z]+)`", parts))
+    made = re.findall(r'\b(?:make|part|cell)\("([a-z]+)"', script)
+    assert named == {*made, "row"} - {"live", "option"}
+    for name in re.findall(r"`?list\.(\w+)\(", page):
+        assert re.search(rf"^\t{name}\(", script, re.MULTILINE), name
+
+
+def test_the_options_and_functions_of_the_notices_are_their_own() -> None:
+    page = section("## Notices")
+    script = (ROOT / "sseprog/static/sseprog/notices.js").read_text()
+    options = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    assert f"announce = ({{ {', '.join(options)} }} = {{}})" in script
+    exported = re.findall(r"^export const (\w+)", script, re.MULTILINE)
+    assert exported
+    for name in exported:
+        assert re.search(rf"\b{name}\b", page), name
+
+
+def section(title: str) -> str:
+    """Return the part of docs/page.md below this heading."""
+    page = (ROOT / "docs/page.md").read_text()
+    return page.partition(f"\n{title}\n")[2].partition("\n## ")[0]
 
 
 def readme() -> str:

@@ -24,6 +24,8 @@ import {
   type Status,
   type TrackerOptions,
 } from "sseprog/tracker";
+import { JobList, type JobAbout, type JobListSummary } from "sseprog/job-list";
+import { allowNotifications, announce, tell, words, type NoticeOptions } from "sseprog/notices";
 import { shareTabs } from "sseprog/tabs";
 import type * as tracker from "sseprog/tracker";
 import { useCallback, useSyncExternalStore, type ReactElement } from "react";
@@ -76,6 +78,34 @@ ENDED.push("paused");
 new JobProgressTracker("/jobs/a/stream", { onDone: () => {} });
 // @ts-expect-error a tracker is of one job
 new JobProgressTracker(null);
+
+// sseprog/job-list and sseprog/notices
+
+JobList.words.done = "{} von {} fertig";
+const list: JobList = document.createElement("job-list");
+const about: JobAbout = { label: "rows.csv", href: "/files/7" };
+list.add("a", about);
+list.remove("a");
+list.remove();
+const named: string | undefined = list.labelOf("a");
+list.addEventListener("job-list-change", ({ detail }) => {
+  const { total, done, failed, progress }: JobListSummary = detail;
+  return [total - done - failed, progress?.toFixed()];
+});
+element.addEventListener("job-complete", ({ detail }) => {
+  list.show(detail);
+  tell(detail, named);
+});
+// @ts-expect-error a label is a text
+list.add("a", { label: 7 });
+// @ts-expect-error a whole document
+list.show({ job_id: "a" });
+const notices: NoticeOptions = { title: true, link: ({ job_id }) => `/results/${job_id}` };
+const silent: () => void = announce({ ...notices, toast: true, notification: true });
+const allowed: Promise<boolean> = allowNotifications();
+words.link = "Ergebnis";
+// @ts-expect-error no such notice
+announce({ sound: true });
 
 // sseprog/tabs
 
@@ -207,4 +237,4 @@ function Page({ id }: { id?: string }): ReactElement {
 
 createRoot(document.body).render(<Page id="a" />);
 
-export { cancelled, certain, over, seconds, texts, url, waits };
+export { allowed, cancelled, certain, over, seconds, silent, texts, url, waits };

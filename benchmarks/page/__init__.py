@@ -1,0 +1,1 @@
+"""What `<job-list>` costs a real Chromium: ``python -m benchmarks.page``."""

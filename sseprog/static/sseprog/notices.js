@@ -1,0 +1,113 @@
+// Explained in notices.d.ts.
+
+const STYLE = `
+:host { position: fixed; inset: auto 1rem 1rem; z-index: 9999; display: grid; justify-items: end; gap: .5rem; pointer-events: none; font: var(--sseprog-font, .875rem/1.45 system-ui, sans-serif) }
+div { max-width: 100%; box-sizing: border-box; padding: .75rem 1rem; border: 1px solid; border-inline-start: .5rem solid crimson; border-radius: var(--sseprog-radius, 1rem); background: var(--sseprog-surface, Canvas); color: var(--sseprog-ink, CanvasText); pointer-events: auto; overflow-wrap: anywhere }
+.completed { border-inline-start-color: seagreen }
+a, button { margin-inline-start: 1rem; border: 0; background: none; color: inherit; font: inherit; text-decoration: underline; cursor: pointer }
+@media (prefers-reduced-motion: no-preference) {
+	div { animation: come .3s }
+	@keyframes come { from { opacity: 0; translate: 0 1rem } }
+}`;
+
+// A status has words if it is an end.
+export const words = {
+	completed: "{} is done",
+	failed: "{} failed",
+	cancelled: "{} was cancelled",
+	lost: "{} was lost",
+	link: "Result",
+	close: "Dismiss",
+};
+
+const MOST = 4; // toasts at a time
+const STAY = 10; // seconds in sight, unless it tells of a failure
+
+export const allowNotifications = async () =>
+	(await self.Notification?.requestPermission()) === "granted";
+
+export const tell = (job, label) =>
+	dispatchEvent(Object.assign(new CustomEvent("job-progress", { detail: job }), { label }));
+
+// A document is data: it may lead to this site only, and hold what is no address at all.
+const web = (url, own) => {
+	if (typeof url !== "string" || !URL.canParse(url, document.baseURI)) return;
+	const { protocol, origin, href } = new URL(url, document.baseURI);
+	if (/^https?:$/.test(protocol) && (!own || (/^(https?:\/)?\//.test(url) && origin === location.origin))) return href;
+};
+
+export const announce = ({ title, toast, notification, link } = {}) => {
+	const jobs = new Map(); // all that were seen alive, while one of them is
+	const host = document.createElement("div");
+	const root = host.attachShadow({ mode: "open" });
+	const sheet = new CSSStyleSheet();
+	let prefix = "";
+	sheet.replaceSync(STYLE);
+	root.adoptedStyleSheets = [sheet];
+	host.role = "status";
+	if (toast) document.body.append(host);
+
+	const draw = () => {
+		const all = [...jobs.values()];
+		if (!all.some(({ job, node }) => !words[job.status] && node.isConnected !== false)) jobs.clear();
+		const sum = all.reduce((sum, { job }) => sum + (words[job.status] ? 100 : Math.min(job.progress, 99)), 0);
+		const now = title && jobs.size ? `(${Math.floor(sum / all.length)}%) ` : "";
+		if (now === prefix) return;
+		// The page may have changed it meanwhile.
+		document.title = now + document.title.slice(document.title.startsWith(prefix) && prefix.length);
+		prefix = now;
+	};
+
+	const raise = (text, href, status) => {
+		if (notification && document.hidden && self.Notification?.permission === "granted")
+			try {
+				// One at a time, whatever ends, for all tabs.
+				new Notification(text, { tag: "sseprog" }).onclick = () => {
+					focus();
+					if (href) location.href = href;
+				};
+			} catch {
+				// Chromium on Android has none for pages.
+			}
+		const put = (parent, name, props) => parent.appendChild(Object.assign(document.createElement(name), props));
+		const node = put(root, "div", { className: status, left: status === "completed" ? STAY : Infinity });
+		node.append(text);
+		if (href) put(node, "a", { href, textContent: words.link });
+		put(node, "button", { textContent: words.close, onclick: () => node.remove() });
+		if (root.children.length > MOST) root.firstChild.remove();
+	};
+
+	const hear = (event) => {
+		const { detail, label } = event;
+		const [node] = event.composedPath();
+		const id = detail.job_id;
+		const known = jobs.get(id);
+		const over = words[detail.status];
+		if (!detail.status) {
+			if (detail.state === "closed" && detail.reason !== "ended")
+				for (const [key, job] of jobs) if (job.node === node && (id ?? key) === key) jobs.delete(key);
+		} else if (!over || (known && !words[known.job.status])) {
+			jobs.set(id, { job: detail, node });
+			const about = label ?? node.labelOf?.(id) ?? node.getAttribute?.("label") ?? id;
+			const { url, result } = detail.details ?? {};
+			if (over) raise(over.replace("{}", () => about), link ? web(link(detail)) : web(url ?? result, true), detail.status);
+		}
+		draw();
+	};
+
+	const gone = new AbortController();
+	for (const name of ["status", "progress", "complete", "error", "connection"]) addEventListener(`job-${name}`, hear, gone);
+	const timer = setInterval(() => {
+		draw();
+		if (!document.hidden)
+			for (const node of root.querySelectorAll("div:not(:hover, :focus-within)")) if (--node.left < 0) node.remove();
+	}, 1000);
+
+	return () => {
+		gone.abort();
+		clearInterval(timer);
+		host.remove();
+		jobs.clear();
+		draw();
+	};
+};
