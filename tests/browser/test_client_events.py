@@ -29,7 +29,7 @@ def log_of(page: Page, length: int) -> Any:
         ("sseprog.js", 4000),
         ("store.js", 1700),
         ("react.js", 1200),
-        ("tabs.js", 1800),
+        ("tabs.js", 1900),
         ("job-list.js", 6750),
         ("notices.js", 2350),
     ],

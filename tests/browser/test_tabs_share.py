@@ -150,3 +150,22 @@ def test_without_locks_each_tab_has_its_own(tab: Open, real: RealServer) -> None
     for page in tabs:
         knows(page, "a", None)
     assert len(real.streams) == 2
+
+
+def test_a_page_without_a_script_of_its_own_shares_by_the_modules_name(
+    context: BrowserContext, real: RealServer, eventually: Eventually
+) -> None:
+    real.begin("a")
+    real.update("a", 40)
+    real.pages["/"] = """<title>a tab</title>
+      <script type="module" src="/jobs/static/tabs.js?share"></script>
+      <script type="module" src="/jobs/static/sseprog.js"></script>
+      <job-progress src="/jobs/a/stream"></job-progress>"""
+    tabs = [context.new_page() for _ in range(8)]
+    for page in tabs:
+        page.goto(real.url)
+    for page in tabs:
+        page.wait_for_function(
+            "document.querySelector('job-progress').shadowRoot.textContent.includes('40')"
+        )
+    eventually(lambda: real.streams == ["/jobs/a/stream?heartbeat=event"])

@@ -3,7 +3,8 @@
 /**
  * From now on, one tab follows the jobs of all tabs of this origin that have called this, and tells
  * the others: without it, six tabs with a stream each use up all connections that a browser opens to
- * a host over HTTP/1.1, and the seventh doesn't load. Call it before the first job is followed.
+ * a host over HTTP/1.1, and the seventh doesn't load. Call it before the first job is followed;
+ * or load the module as `tabs.js?share`, before those that follow jobs.
  *
  * The tab that leads holds a lock (Web Locks) and speaks by a `BroadcastChannel`, both called `name`.
  * When it is closed or crashes, another leads, and goes on at the cursor that it was told. When it has

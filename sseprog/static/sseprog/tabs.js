@@ -159,3 +159,6 @@ export const shareTabs = (name = "sseprog") => {
 	navigator.locks.request(me, () => new Promise(() => {}));
 	lead({});
 };
+
+// <script type="module" src=".../tabs.js?share">, where a page may hold no script of its own.
+if (new URL(import.meta.url).searchParams.has("share")) shareTabs();
