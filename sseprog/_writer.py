@@ -513,8 +513,14 @@ class Writer:
                 calls.append(lambda: self._refuse(holding))
             return calls
         holding.begun = True
-        rolled_back = isinstance(sending.write, Renew) and (
-            answer.epoch != holding.epoch or answer.seq < holding.seen
+        rolled_back = (
+            isinstance(sending.write, Renew)
+            and (answer.epoch != holding.epoch or answer.seq < holding.seen)
+        ) or (
+            # Begun again in a log that has lost what it was told.
+            isinstance(sending.write, Begin)
+            and answer.epoch != holding.epoch
+            and answer.epoch in holding.epochs
         )
         if not rolled_back:  # else the next report finds out, and begins another log
             if answer.epoch != holding.epoch:

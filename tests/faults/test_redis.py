@@ -4,6 +4,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -176,3 +177,24 @@ def test_a_cluster_that_loses_a_master(tmp_path: Path) -> None:
             scene.fault_begins()
             nodes[0].kill()
             scene.go_on()
+
+
+def test_a_job_that_is_silent_meanwhile_does_not_use_numbers_twice(
+    redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its renewal finds out, and no report is on its way that would begin another log."""
+    with closing(Hub(redis.url, lease=0.6, throttle=0)) as hub:
+        job_id = hub.create()
+        first, _ = hub.broker.newest(job_id)
+        redis.ask("SAVE")
+        with hub.job(job_id) as job:
+            for percent in range(5):
+                job.update(percent)
+            wait_until(lambda: hub.snapshot(job_id).progress == 4, "all is told")
+            redis.kill()
+            redis.start()
+            wait_until(lambda: "is told anew" in caplog.text, "the holder finds out")
+            job.update(50)
+            with closing(Hub(redis.url)) as other:
+                wait_until(lambda: other.snapshot(job_id).progress == 50, "it goes on")
+                assert other.broker.newest(job_id)[0] != first
