@@ -131,6 +131,20 @@ def test_who_stops_and_starts_in_one_turn_keeps_the_stream(
     assert len(real.asked) == 1
 
 
+def test_who_takes_anothers_place_in_one_turn_is_told_what_is_known(
+    following: Page, real: RealServer
+) -> None:
+    real.begin("a")
+    real.update("a", 10)
+    following.evaluate("follow('a')")
+    knows(following, "a", 10)
+    following.evaluate("trackers.a.stop(); seen = {}; links = {}; trackers = {}; follow('a')")
+    knows(following, "a", 10)
+    assert told(following, "a") == [["status", 10]]
+    assert following.evaluate("links.a") == ["connecting", "open"]
+    assert len(real.asked) == 1
+
+
 def test_what_is_unknown_or_ended_costs_the_others_nothing(
     following: Page, real: RealServer
 ) -> None:

@@ -288,7 +288,9 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 		// For who comes to a job that is followed.
 		greet({ trackers, last }, tracker) {
 			if (!last || !trackers.has(tracker)) return;
-			tracker.tell(polling ? "polling" : "open", polling ? { reason: polling } : {});
+			if (polling) tracker.tell("polling", { reason: polling });
+			else if (proven) tracker.tell("open", {});
+			else state = "joined"; // it is told with the others
 			tracker.call("onStatus", last);
 		},
 	};
@@ -318,7 +320,7 @@ export const follow = (url, options, tracker, cursor = {}) => {
 	known.set(key, job);
 	job.trackers.add(tracker);
 	if (job.trackers.size === 1) enter(job);
-	else queueMicrotask(() => job.feed.greet(job, tracker));
+	queueMicrotask(() => job.feed.greet(job, tracker));
 	return job;
 };
 
