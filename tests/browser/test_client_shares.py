@@ -280,3 +280,37 @@ def test_who_comes_while_the_server_is_away_waits_with_the_others(
     for job_id in jobs:
         knows(following, job_id, None)
     eventually(lambda: [target.count("job=") for target in real.streams] == [len(jobs)])
+
+
+def test_no_more_streams_are_open_after_an_outage_than_before(
+    following: Page, real: RealServer, eventually: Eventually
+) -> None:
+    away = lambda path, query: 502  # noqa: E731
+    joint = lambda path, query: 404 if path == "/jobs/stream" else None  # noqa: E731
+    real.refuse = joint
+    for n in range(9):
+        real.begin(f"j{n}")
+    following.evaluate("for (let i = 0; i < 9; i++) follow(`j${i}`)")
+    settled = (
+        "Object.values(links).filter((link) => link.at(-1) === 'open').length === 4"
+        " && Object.values(links).filter((link) => link.at(-1) === 'polling: full').length === 5"
+    )
+    following.wait_for_function(settled)
+    following.evaluate("dispatchEvent(new Event('online'))")
+    following.wait_for_timeout(1000)
+    following.wait_for_function(settled)
+    assert len(real.streams) == 4
+    real.refuse = away
+    real.hub.drain()
+    following.wait_for_function(
+        "Object.values(links).every((link) => link.at(-1) === 'reconnecting')"
+    )
+    real.hub._draining = False
+    real.refuse = joint
+    for _ in range(40):
+        following.wait_for_timeout(100)
+        assert len(real.streams) <= 4
+    assert following.evaluate("fetch('/').then(({ status }) => status)") == 200
+    for n in range(9):
+        real.update(f"j{n}", 10)
+        knows(following, f"j{n}", 10)

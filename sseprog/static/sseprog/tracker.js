@@ -44,6 +44,12 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 
 	const open = () => {
 		source?.close();
+		source = null;
+		if (!hasRoom()) {
+			polling ||= "full";
+			due = 0;
+			return;
+		}
 		const [job] = jobs.values();
 		trial = doubtful();
 		streamed = new Set(trial ? [job] : jobs.values());
