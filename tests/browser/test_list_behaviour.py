@@ -59,6 +59,26 @@ def test_jobs_are_added_and_removed(
     assert real.asked == ["/jobs/a/stream?heartbeat=event"]
 
 
+def test_a_job_that_is_removed_when_it_ends_does_not_come_back(
+    listing: Listing, real: RealServer
+) -> None:
+    for job_id in "ab":
+        real.begin(job_id)
+    page = listing('jobs="a b"')
+    expect(rows(page)).to_have_count(2)
+    page.evaluate("""
+      list.addEventListener('job-complete', ({ detail }) => list.remove(detail.job_id));
+      list.addEventListener('job-connection', ({ detail }) => {
+        if (detail.state === 'closed') window.left = detail.job_id;
+      });
+    """)
+    real.complete("a")
+    page.wait_for_function("window.left === 'a'")
+    page.wait_for_timeout(500)
+    assert shown(page) == ["b"]
+    expect(page.locator("job-list .summary")).to_have_text("0 of 1 done")
+
+
 def test_jobs_that_the_document_lists_are_followed(listing: Listing, real: RealServer) -> None:
     real.begin("a")
     real.update("a", 10)

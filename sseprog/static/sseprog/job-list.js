@@ -245,7 +245,8 @@ export class JobList extends HTMLElement {
 			onComplete: take("complete"),
 			onError: take("error"),
 			onConnection: (state, info) => {
-				this.#row(id).link = { state, ...info };
+				row.link = { state, ...info };
+				this.#touch(row);
 				emit("connection", { job_id: id, state, ...info });
 			},
 		});
@@ -278,9 +279,14 @@ export class JobList extends HTMLElement {
 			const url = `${this.getAttribute("base") ?? "/jobs"}/${encodeURIComponent(id)}/stream`;
 			this.#rows.set(id, (row = { id, url, label: id, number: this.#rows.size, job: {}, link: {} }));
 		}
+		this.#touch(row);
+		return Object.assign(row, about);
+	}
+
+	// It may have been removed meanwhile.
+	#touch(row) {
 		row.dirty = true;
 		this.#sort();
-		return Object.assign(row, about);
 	}
 
 	#sort(due = this.#due) {
@@ -403,11 +409,13 @@ export class JobList extends HTMLElement {
 			if (row.asked === "cancelling") return;
 			const token = this.getAttribute("csrf-token");
 			const tracker = row.tracker ?? new JobProgressTracker(row.url);
-			this.#row(row.id).asked = "cancelling";
+			row.asked = "cancelling";
+			this.#touch(row);
 			try {
 				await tracker.cancel(token ? { "X-CSRFToken": token } : {});
 			} catch {
-				this.#row(row.id).asked = "uncancelled";
+				row.asked = "uncancelled";
+				this.#touch(row);
 			}
 		};
 		row.dirty = true;
