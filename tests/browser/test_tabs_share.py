@@ -169,3 +169,48 @@ def test_a_page_without_a_script_of_its_own_shares_by_the_modules_name(
             "document.querySelector('job-progress').shadowRoot.textContent.includes('40')"
         )
     eventually(lambda: real.streams == ["/jobs/a/stream?heartbeat=event"])
+
+
+def test_where_locks_are_denied_each_tab_has_its_own(tab: Open, real: RealServer) -> None:
+    real.begin("a")
+    script = """
+      window.asked = 0;
+      navigator.locks.request = async () => {
+        if (++asked > 1000) await new Promise(() => {});
+        throw new DOMException("Access to the Locks API is denied", "SecurityError");
+      };
+    """
+    tabs = [tab("a", script=script) for _ in range(2)]
+    for page in tabs:
+        knows(page, "a", None)
+        assert page.evaluate("asked") == 1
+    assert len(real.streams) == 2
+
+
+def test_sharing_twice_is_sharing_once(tab: Open, real: RealServer) -> None:
+    real.begin("a")
+    page = tab()
+    page.evaluate("import('/jobs/static/tabs.js?share')")
+    page.wait_for_timeout(100)
+    page.evaluate("follow('a')")
+    knows(page, "a", None)
+
+
+def test_who_is_slow_to_say_that_it_is_there_is_heard(tab: Open, real: RealServer) -> None:
+    real.begin("a")
+    leader = tab("a")
+    knows(leader, "a", None)
+    script = """
+      const { request } = LockManager.prototype;
+      LockManager.prototype.request = async function (...values) {
+        await new Promise((go) => setTimeout(go, 500));
+        return request.apply(this, values);
+      };
+    """
+    other = tab("a", script=script)
+    other.wait_for_timeout(1000)
+    real.update("a", 10)
+    knows(other, "a", 10)
+    knows(leader, "a", 10)
+    real.complete("a")
+    other.wait_for_function("links.a.at(-1) === 'closed: ended'")

@@ -5,11 +5,10 @@ import { follow, known, leave, wiring } from "./tracker.js";
 const PATIENCE = 75000; // the timers of a hidden tab may stand still for a minute
 const BEAT = 5000;
 
-let shared;
-
 export const shareTabs = (name = "sseprog") => {
-	if (shared || !navigator.locks || !globalThis.BroadcastChannel) return; // each tab for itself
-	shared = true;
+	// Once, though this module may be there twice, as tabs.js and tabs.js?share.
+	if (wiring.shared || !navigator.locks || !globalThis.BroadcastChannel) return; // each tab for itself
+	wiring.shared = true;
 	const own = wiring.feedFor;
 	const channel = new BroadcastChannel(name);
 	const me = `${name} ${Math.random()}`;
@@ -18,7 +17,16 @@ export const shareTabs = (name = "sseprog") => {
 	const others = new Set(); // tabs that have asked
 	let leads, heard;
 
-	const post = (message) => channel.postMessage(message);
+	// Held for as long as this tab is there. Who leads waits for it, so it comes before all messages.
+	const present = new Promise((granted, denied) => {
+		const hold = () => {
+			granted();
+			return new Promise(() => {});
+		};
+		navigator.locks.request(me, hold).catch(denied);
+	});
+
+	const post = (message) => present.then(() => channel.postMessage(message)).catch(() => {});
 
 	const want = ({ key, url, options, cursor }) => {
 		const { silence, maxReconnectAttempts } = options;
@@ -99,7 +107,8 @@ export const shareTabs = (name = "sseprog") => {
 				post({ from: me, leads });
 				return new Promise(() => {});
 			});
-		} catch {
+		} catch (error) {
+			if (error.name !== "AbortError") return alone();
 			// Another tab has waited too long, and taken it.
 			leads = false;
 			heard = Date.now();
@@ -112,6 +121,15 @@ export const shareTabs = (name = "sseprog") => {
 			}
 			lead({});
 		}
+	};
+
+	// Where locks are denied, as to a frame without an origin, or where cookies are blocked.
+	const alone = () => {
+		leads = true;
+		clearInterval(beat);
+		channel.close();
+		for (const job of jobs.values()) own(job).add(job);
+		jobs.clear();
 	};
 
 	// In the others.
@@ -147,7 +165,7 @@ export const shareTabs = (name = "sseprog") => {
 		else if (data.key) take(data);
 	};
 
-	setInterval(() => {
+	const beat = setInterval(() => {
 		if (leads) post({ beat: true });
 		else if (jobs.size && !document.hidden && Date.now() - heard > PATIENCE) {
 			heard = Date.now();
@@ -156,8 +174,7 @@ export const shareTabs = (name = "sseprog") => {
 	}, BEAT);
 
 	heard = Date.now();
-	navigator.locks.request(me, () => new Promise(() => {}));
-	lead({});
+	present.then(() => lead({}), alone);
 };
 
 // <script type="module" src=".../tabs.js?share">, where a page may hold no script of its own.
