@@ -214,3 +214,26 @@ def test_who_is_slow_to_say_that_it_is_there_is_heard(tab: Open, real: RealServe
     knows(leader, "a", 10)
     real.complete("a")
     other.wait_for_function("links.a.at(-1) === 'closed: ended'")
+
+
+def test_a_tab_that_is_seen_takes_over_from_one_that_polls_and_is_not(
+    tab: Open, real: RealServer, eventually: Eventually
+) -> None:
+    for job_id in ("a", "b"):
+        real.begin(job_id)
+    script = "Object.defineProperty(document, 'hidden', { get: () => !!window.hides });"
+    leader = tab("a", script=script)
+    knows(leader, "a", None)
+    other = tab("a", "b")
+    knows(other, "b", None)
+    real.refuse = lambda path, query: 500 if path.endswith("/stream") else None
+    leader.evaluate("dispatchEvent(new Event('online'))")
+    for job_id in ("a", "b"):
+        other.wait_for_function(f"links.{job_id}.at(-1) === 'polling: blocked'")
+    leader.evaluate("hides = true")
+    real.refuse = lambda path, query: None
+    real.update("a", 50)
+    other.wait_for_function("links.a.at(-1) === 'open'", timeout=25_000)
+    for page in (leader, other):
+        knows(page, "a", 50)
+    eventually(lambda: len(real.streams) == 1)

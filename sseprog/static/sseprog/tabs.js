@@ -60,7 +60,7 @@ export const shareTabs = (name = "sseprog") => {
 			call: (call, doc) => post({ key, call, doc, cursor: tracker.job.cursor }),
 			tell(state, info) {
 				tracker.state = state;
-				post({ key, link: [state, info], hidden: document.hidden });
+				post({ key, link: [state, info] });
 			},
 			close(reason, doc) {
 				relays.delete(key);
@@ -134,14 +134,13 @@ export const shareTabs = (name = "sseprog") => {
 
 	// In the others.
 
-	const take = ({ key, link, hidden, call, doc, cursor, reason }) => {
+	const take = ({ key, link, call, doc, cursor, reason }) => {
 		const job = jobs.get(key);
 		if (!job) return;
 		if (link) {
 			job.link = link;
 			for (const tracker of job.trackers)
 				if (tracker.state !== link[0] || link[1].attempt) tracker.tell(...link);
-			if (link[0] === "polling" && hidden && !document.hidden) lead({ steal: true }); // hidden tabs poll rarely
 		} else if (call) {
 			const seen = cursor.epoch && cursor.epoch === job.cursor.epoch && cursor.seq <= job.cursor.seq;
 			if (seen && job.last) return;
@@ -161,12 +160,14 @@ export const shareTabs = (name = "sseprog") => {
 		if (data.to && data.to !== me) return;
 		if (leads) return data.from && !data.leads && serve(data);
 		if (!data.from || data.leads) heard = Date.now();
+		// Hidden tabs poll rarely, and try no stream.
+		if (data.slow && jobs.size && !document.hidden) lead({ steal: true });
 		if (data.leads) jobs.forEach(want);
 		else if (data.key) take(data);
 	};
 
 	const beat = setInterval(() => {
-		if (leads) post({ beat: true });
+		if (leads) post({ beat: true, slow: document.hidden && [...relays.values()].some(({ state }) => state === "polling") });
 		else if (jobs.size && !document.hidden && Date.now() - heard > PATIENCE) {
 			heard = Date.now();
 			lead({ steal: true });
