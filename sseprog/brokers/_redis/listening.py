@@ -69,6 +69,7 @@ class Listening:
             ready = {fd for fd, _ in self._poll.poll(wait)}
             if listener.bell.fileno() in ready:
                 self._follow()
+                busy.intersection_update(self._ears.values())  # one may have been lost by that
             now = time.monotonic()
             for ear in list(self._ears.values()):
                 try:
