@@ -314,3 +314,28 @@ def test_no_more_streams_are_open_after_an_outage_than_before(
     for n in range(9):
         real.update(f"j{n}", 10)
         knows(following, f"j{n}", 10)
+
+
+def test_a_server_without_room_for_a_while_is_asked_for_many_again(
+    following: Page, real: RealServer, eventually: Eventually
+) -> None:
+    following.evaluate("""() => {
+      const now = performance.now.bind(performance);
+      performance.now = () => now() * 10;
+    }""")
+
+    def refuse(path: str, query: str) -> int | None:
+        if path == "/jobs/a/stream":  # there is room now, as luck will have it
+            real.hub._draining = False
+        return None
+
+    real.refuse = refuse
+    for job_id in ("a", "b"):
+        real.begin(job_id)
+    real.hub._draining = True
+    following.evaluate("['a', 'b'].forEach((id) => follow(id))")
+    eventually(lambda: len(real.asked_for("/jobs/stream")) >= 3, 20)
+    assert following.evaluate("links.a.at(-1)") == "polling: busy"
+    real.hub._draining = False
+    eventually(lambda: real.streams == ["/jobs/stream?job=a&job=b&heartbeat=event"], 20)
+    assert real.asked_for("/a/stream") == []

@@ -82,7 +82,7 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 		const native = reason === "busy" && !attempt && !barren;
 		why = reason;
 		barren += !proven;
-		refused = !proven && well && streamed.size > 1;
+		refused = reason === "blocked" && !proven && well && streamed.size > 1;
 		proven = false;
 		// The second is soon, for whom snapshots work.
 		const most = barren > 1 && Math.min(60000, 10000 * 2 ** barren);
