@@ -27,9 +27,9 @@ def log_of(page: Page, length: int) -> Any:
     [
         ("tracker.js", 5000),
         ("sseprog.js", 4000),
-        ("store.js", 1700),
+        ("store.js", 1750),
         ("react.js", 1200),
-        ("tabs.js", 1900),
+        ("tabs.js", 2200),
         ("job-list.js", 6750),
         ("notices.js", 2350),
     ],

@@ -108,7 +108,8 @@ def show(browser: Browser, real: RealServer) -> Iterator[Open]:
     context.set_default_timeout(15_000)
     page = context.new_page()
     complaints: list[str] = []
-    forgiven = ["Failed to load resource"]  # a refused request is of the test's own making
+    # A refused request is of the test's own making.
+    forgiven = ["Failed to load resource", "blocked by CORS policy"]
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on(
         "console",

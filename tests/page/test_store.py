@@ -179,6 +179,22 @@ def test_a_token_is_sent_unless_another_is_given(page: Page, real: RealServer) -
         assert asked.value.headers["x-csrftoken"] == sent
 
 
+def test_a_token_is_for_the_origin_of_the_base_alone(page: Page, real: RealServer) -> None:
+    real.begin("a")
+    page.evaluate("defaults.csrf = 'secret'")
+    elsewhere = real.url.replace("127.0.0.1", "localhost")
+    for job, base, sent in (
+        (f"{elsewhere.removeprefix('http:')}/jobs/a/stream", "/jobs", None),
+        (f"{elsewhere}/jobs/a/stream", "/jobs", None),
+        (f"{real.url}/jobs/a/stream", "/jobs", "secret"),
+    ):
+        cancel = f"jobStore({job!r}, {{ base: {base!r} }}).cancel().catch(() => {{}})"
+        with page.expect_request("**/jobs/a/cancel") as asked:
+            page.evaluate(f"() => void {cancel}")
+        assert asked.value.method in {"POST", "OPTIONS"}
+        assert asked.value.headers.get("x-csrftoken") == sent
+
+
 def test_a_cancellation_that_is_refused_rejects(page: Page, real: RealServer) -> None:
     assert page.evaluate("jobStore('a').cancel().catch(({ message }) => message)") == "404"
 

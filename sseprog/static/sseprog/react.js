@@ -2,7 +2,7 @@
 // Explained in react.d.ts.
 
 import { createElement, useEffect, useInsertionEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
-import { jobStore, streamUrl, tokenOf } from "./store.js";
+import { jobStore, streamUrl, tokenFor } from "./store.js";
 
 // What was given last, to what is called later.
 const useLatest = (value) => {
@@ -44,8 +44,9 @@ export const JobProgress = (props) => {
 		};
 		// Before the element's own listener, which reads the token.
 		const click = ({ currentTarget }) => {
-			const token = tokenOf(latest.current.csrf);
+			const token = tokenFor(latest.current.job, latest.current) ?? latest.current["csrf-token"];
 			if (token) currentTarget.setAttribute("csrf-token", token);
+			else currentTarget.removeAttribute("csrf-token");
 		};
 		return (node) => {
 			for (const type in EVENTS) node?.addEventListener(type, hear);

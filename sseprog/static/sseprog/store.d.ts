@@ -18,7 +18,8 @@ export interface StoreOptions {
   base?: string | undefined;
   /**
    * The token that `cancel()` sends as `X-CSRFToken`, as Django and Flask-WTF want it, or what returns
-   * it when it is needed. Default: `defaults.csrf`.
+   * it when it is needed. Default: `defaults.csrf`. Not sent to another origin than that of `base`: an
+   * id that came from outside may be a URL of elsewhere.
    */
   csrf?: CSRFToken | undefined;
   /** As in `TrackerOptions`. */

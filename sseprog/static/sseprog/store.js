@@ -87,7 +87,11 @@ export const streamUrl = (job, base = defaults.base) =>
 
 const resolve = (value) => (typeof value === "function" ? resolve(value()) : value);
 
-export const tokenOf = (csrf) => resolve(csrf) ?? resolve(defaults.csrf);
+const originOf = (url) => new URL(url, document.baseURI).origin;
+
+// Only for where jobs are: an id that came from outside may be a URL of elsewhere.
+export const tokenFor = (job, { base = defaults.base, csrf }) =>
+	originOf(streamUrl(job, base)) === originOf(base) ? (resolve(csrf) ?? resolve(defaults.csrf)) : null;
 
 export const jobStore = (job, { base, csrf, ...options } = {}) => {
 	const url = streamUrl(job, base);
@@ -98,7 +102,7 @@ export const jobStore = (job, { base, csrf, ...options } = {}) => {
 	const cancel = async (headers) => {
 		if (!job) return;
 		headers = new Headers(headers);
-		const token = tokenOf(csrf);
+		const token = tokenFor(job, { base, csrf });
 		if (token && !headers.has("X-CSRFToken")) headers.set("X-CSRFToken", token);
 		await new JobProgressTracker(url).cancel(headers);
 	};
