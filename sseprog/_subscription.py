@@ -92,11 +92,10 @@ class Subscription:
             return b""
         chunk = self._head
         self._head = b""
-        if self.behind:
-            chunk += self.news(now)
-        if self.log.ended:
+        chunk += self._grown(now)
+        if self._over:
             self.ended = True
-        elif now >= self._end_at or self.log.cut:
+        elif now >= self._end_at or self._cut:
             chunk += last_retry()
             self.ended = True
         elif not chunk and now >= self.deadline:
@@ -104,6 +103,20 @@ class Subscription:
         if chunk:
             self.at.told_at = now
         return chunk
+
+    def _grown(self, now: float) -> bytes:
+        """Return what the log has that the stream has not had."""
+        return self.news(now) if self.behind else b""
+
+    @property
+    def _over(self) -> bool:
+        """Tell whether all has been told, to the terminal event."""
+        return self.log.ended
+
+    @property
+    def _cut(self) -> bool:
+        """Tell whether the log is not kept up to date any more; a part leaves that to the whole."""
+        return self.log.cut and not self._part
 
     @property
     def deadline(self) -> float:
@@ -218,24 +231,18 @@ class JointSubscription(Subscription):
         self._head = retry(settings.retry or 0.0)
         self._parts = [Subscription(log, settings, now=now, part=True) for log in logs]
 
-    def take(self, now: float) -> bytes:
-        """Return what is due now, in one piece; nothing is ``b""``."""
-        if self.ended:
-            return b""
-        chunk = self._head + b"".join([part.take(now) for part in self._parts])
-        self._head = b""
-        cut = any(part.log.cut for part in self._parts)  # which has said when to come back
+    def _grown(self, now: float) -> bytes:
+        chunk = b"".join([part.take(now) for part in self._parts])
         self._parts = [part for part in self._parts if not part.ended]
-        if cut or not self._parts:
-            self.ended = True
-        elif now >= self._end_at:
-            chunk += last_retry()
-            self.ended = True
-        elif not chunk and now >= self.deadline:
-            chunk = self.heartbeat
-        if chunk:
-            self.at.told_at = now
         return chunk
+
+    @property
+    def _over(self) -> bool:
+        return not self._parts
+
+    @property
+    def _cut(self) -> bool:
+        return any(part.log.cut for part in self._parts)
 
     @property
     def behind(self) -> bool:

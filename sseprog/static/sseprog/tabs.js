@@ -1,6 +1,6 @@
 // Explained in tabs.d.ts.
 
-import { follow, known, leave, wiring } from "./tracker.js";
+import { follow, known, leave, release, wiring } from "./tracker.js";
 
 const PATIENCE = 75000; // the timers of a hidden tab may stand still for a minute
 const BEAT = 5000;
@@ -98,12 +98,16 @@ export const shareTabs = (name = "sseprog") => {
 		post({ to: from, key: wanted, call: "onStatus", doc: job.last, cursor: job.cursor });
 	};
 
+	const followAll = () => {
+		leads = true;
+		for (const job of jobs.values()) own(job).add(job);
+		jobs.clear();
+	};
+
 	const lead = async (options) => {
 		try {
 			await navigator.locks.request(name, options, () => {
-				leads = true;
-				for (const job of jobs.values()) own(job).add(job);
-				jobs.clear();
+				followAll();
 				post({ from: me, leads });
 				return new Promise(() => {});
 			});
@@ -125,11 +129,9 @@ export const shareTabs = (name = "sseprog") => {
 
 	// Where locks are denied, as to a frame without an origin, or where cookies are blocked.
 	const alone = () => {
-		leads = true;
 		clearInterval(beat);
 		channel.close();
-		for (const job of jobs.values()) own(job).add(job);
-		jobs.clear();
+		followAll();
 	};
 
 	// In the others.
@@ -148,11 +150,8 @@ export const shareTabs = (name = "sseprog") => {
 			job.last = doc;
 			for (const tracker of job.trackers) tracker.call(call, doc);
 		} else {
-			const { trackers } = job;
 			jobs.delete(key);
-			known.delete(key);
-			job.trackers = new Set(); // who starts again is the first
-			for (const tracker of trackers) tracker.close(reason, doc);
+			release(job, reason, doc);
 		}
 	};
 

@@ -219,11 +219,8 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 
 	const end = (job, reason, doc) => {
 		jobs.delete(job.id);
-		known.delete(job.key);
 		if (!jobs.size) shut(); // before the browser reconnects
-		const { trackers } = job;
-		job.trackers = new Set(); // who starts again is the first
-		for (const tracker of trackers) tracker.close(reason, doc);
+		release(job, reason, doc);
 	};
 
 	const shut = () => {
@@ -328,6 +325,13 @@ export const follow = (url, options, tracker, cursor = {}) => {
 	if (job.trackers.size === 1) enter(job);
 	queueMicrotask(() => job.feed.greet(job, tracker));
 	return job;
+};
+
+export const release = (job, reason, doc) => {
+	known.delete(job.key);
+	const { trackers } = job;
+	job.trackers = new Set(); // who starts again is the first
+	for (const tracker of trackers) tracker.close(reason, doc);
 };
 
 export const leave = (job, tracker) => {
