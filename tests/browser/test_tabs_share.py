@@ -115,6 +115,29 @@ def test_when_the_tab_that_leads_is_closed_another_goes_on_at_its_cursor(
     assert len(real.asked_for("/stream")) == 3
 
 
+def test_who_is_slow_to_ask_the_next_tab_that_leads_misses_nothing(
+    tab: Open, real: RealServer
+) -> None:
+    real.begin("a")
+    first, second = tab("a"), tab("a")
+    script = """
+      const { postMessage } = BroadcastChannel.prototype;
+      BroadcastChannel.prototype.postMessage = function (...values) {
+        setTimeout(() => postMessage.apply(this, values), 300);
+      };
+    """
+    third = tab("a", script=script)
+    for page in (second, third):
+        knows(page, "a", None)
+    for percent in range(1, 61):
+        real.update("a", percent)
+        if percent == 30:
+            first.close()
+    for page in (second, third):
+        knows(page, "a", 60)
+        assert page.evaluate("seen.a.map(([, progress]) => progress)") == [None, *range(1, 61)]
+
+
 def test_a_tab_that_hangs_is_not_waited_for(
     tab: Open, real: RealServer, eventually: Eventually
 ) -> None:

@@ -4,6 +4,7 @@ import { follow, known, leave, release, wiring } from "./tracker.js";
 
 const PATIENCE = 75000; // the timers of a hidden tab may stand still for a minute
 const BEAT = 5000;
+const ANSWER = 1000; // for a tab that hangs or is just being closed
 
 export const shareTabs = (name = "sseprog") => {
 	// Once, though this module may be there twice, as tabs.js and tabs.js?share.
@@ -16,6 +17,7 @@ export const shareTabs = (name = "sseprog") => {
 	const relays = new Map(); // that are followed here, in the tab that leads, for others
 	const others = new Set(); // tabs that have asked
 	let leads, heard;
+	let early; // what is asked of this tab before it leads, and who has yet to ask
 
 	// Held for as long as this tab is there. Who leads waits for it, so it comes before all messages.
 	const present = new Promise((granted, denied) => {
@@ -104,16 +106,34 @@ export const shareTabs = (name = "sseprog") => {
 		jobs.clear();
 	};
 
+	// Who asks only when the stream is open misses what came meanwhile.
+	const gather = async () => {
+		const mine = (early = { asked: [], absent: new Set() });
+		heard = Date.now();
+		for (const { name: tab } of (await navigator.locks.query()).held)
+			if (tab !== me && tab.slice(0, tab.lastIndexOf(" ")) === name) mine.absent.add(tab);
+		await new Promise((done) => {
+			mine.done = done;
+			if (!mine.absent.size) done();
+			setTimeout(done, ANSWER);
+			post({ from: me, leads: true });
+		});
+		if (early !== mine) return; // another has taken the lock
+		early = null;
+		followAll();
+		mine.asked.forEach(serve);
+	};
+
 	const lead = async (options) => {
 		try {
-			await navigator.locks.request(name, options, () => {
-				followAll();
-				post({ from: me, leads });
+			await navigator.locks.request(name, options, async () => {
+				await gather();
 				return new Promise(() => {});
 			});
 		} catch (error) {
 			if (error.name !== "AbortError") return alone();
 			// Another tab has waited too long, and taken it.
+			early = null;
 			leads = false;
 			heard = Date.now();
 			for (const tracker of relays.values()) leave(tracker.job, tracker);
@@ -157,12 +177,20 @@ export const shareTabs = (name = "sseprog") => {
 
 	channel.onmessage = ({ data }) => {
 		if (data.to && data.to !== me) return;
+		if (data.asked) {
+			early?.absent.delete(data.from);
+			if (!early?.absent.size) early?.done?.();
+			return;
+		}
 		if (leads) return data.from && !data.leads && serve(data);
+		if (early && data.from && !data.leads) return early.asked.push(data);
 		if (!data.from || data.leads) heard = Date.now();
 		// Hidden tabs poll rarely, and try no stream.
 		if (data.slow && jobs.size && !document.hidden) lead({ steal: true });
-		if (data.leads) jobs.forEach(want);
-		else if (data.key) take(data);
+		if (data.leads) {
+			jobs.forEach(want);
+			post({ from: me, asked: true, to: data.from });
+		} else if (data.key) take(data);
 	};
 
 	const beat = setInterval(() => {
