@@ -112,8 +112,11 @@ def test_each_export_is_used_above(module: str) -> None:
         assert re.search(rf"\b{name}\b", uses), name
 
 
-def test_the_modules_that_servers_may_import_are_importable_there(
-    project: Callable[[str], Path],
+@pytest.mark.parametrize("module", MODULES)
+def test_a_server_may_import_it_and_comes_to_an_end(
+    module: str, project: Callable[[str], Path]
 ) -> None:
-    for name in ("tracker", "store", "react"):
-        run("node", "-e", f"import('sseprog/{name}')", cwd=project("react19"))
+    name = f"sseprog{module.removeprefix('.')}"
+    share = "shareTabs()" if name == "sseprog/tabs" else ""
+    script = f"import('{name}').then(({{ shareTabs }}) => {{ {share} }})"
+    run("node", "-e", script, cwd=project("react19"))

@@ -239,6 +239,25 @@ def test_the_component_draws_and_tells(app: Page, real: RealServer) -> None:
     assert real.asked == [OWN, "/jobs/b/stream?heartbeat=event"]
 
 
+def test_a_ref_is_to_the_element(app: Page, real: RealServer) -> None:
+    real.begin("a")
+    app.evaluate("""
+      window.nodes = [];
+      window.box = { current: null };
+      show({ job: "a", ref: (node) => void nodes.push(node?.localName ?? null) });
+    """)
+    app.locator("job-progress[state=running]").wait_for()
+    app.evaluate("show({ job: 'a', ref: box })")
+    app.wait_for_function("box.current?.getAttribute('state') === 'running'")
+    assert app.evaluate("nodes.at(-1)") is None
+    assert app.evaluate("nodes.includes('job-progress')")
+    real.update("a", 20)
+    app.wait_for_function("told.some(([name]) => name === 'progress')")
+    assert app.evaluate("told.filter(([name]) => name === 'progress').length") == 1
+    app.evaluate("show({ job: null, ref: box })")
+    app.wait_for_function("box.current === null")
+
+
 def test_the_component_cancels_with_a_token_and_shares_with_the_hook(
     app: Page, real: RealServer
 ) -> None:
@@ -339,7 +358,7 @@ def test_without_a_build_by_an_import_map(
     react: str, bundle: Bundle, show: Open, real: RealServer
 ) -> None:
     # React itself has no modules: these have what a CDN would serve.
-    names = "createElement, useEffect, useInsertionEffect, useMemo, useRef, useState"
+    names = "createElement, forwardRef, useEffect, useInsertionEffect, useMemo, useRef, useState"
     real.pages["/react.js"] = bundle(
         "whole.js",
         f'export {{ {names}, useSyncExternalStore }} from "react";'

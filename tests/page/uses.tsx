@@ -200,6 +200,7 @@ function Page({ id }: { id?: string }): ReactElement {
         className="wide"
         style={{ margin: 0 }}
         data-row="1"
+        ref={(node) => void node?.getAttribute("state")}
         onStatus={({ stage }) => stage}
         onProgress={({ progress }) => progress}
         onComplete={({ job_id }) => location.assign(`/results/${job_id}`)}
@@ -221,6 +222,8 @@ function Page({ id }: { id?: string }): ReactElement {
       >
         below
       </job-progress>
+      {/* @ts-expect-error it is another element */}
+      <JobProgress job={id} ref={(node: HTMLInputElement | null) => void node} />
       {/* @ts-expect-error it needs a job, or null */}
       <JobProgress label="rows.csv" />
       {/* @ts-expect-error the component's word is job */}

@@ -120,7 +120,8 @@ const look = ({ job: { status = "connecting", progress }, link }) => {
 	return { state: over || status, ended, percent, whole: percent && Math.floor(percent) };
 };
 
-export class JobList extends HTMLElement {
+// Where there is no page, as on a server, it may be imported.
+export class JobList extends (globalThis.HTMLElement ?? Object) {
 	static observedAttributes = ["jobs", "label", "sort"];
 	static words = {
 		title: "Jobs",
@@ -453,4 +454,4 @@ export class JobList extends HTMLElement {
 	}
 }
 
-customElements.get("job-list") || customElements.define("job-list", JobList);
+globalThis.customElements?.get("job-list") ?? globalThis.customElements?.define("job-list", JobList);

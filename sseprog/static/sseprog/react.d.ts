@@ -4,7 +4,14 @@
  * They share connections with each other, and with all that follows jobs on the page.
  */
 
-import type { ClassAttributes, HTMLAttributes, ReactElement, ReactNode } from "react";
+import type {
+  ClassAttributes,
+  ForwardRefExoticComponent,
+  HTMLAttributes,
+  ReactNode,
+  RefAttributes,
+} from "react";
+import type { JobProgress as JobProgressElement } from "./sseprog.js";
 import type { CSRFToken, JobSnapshot, JobSource, StoreOptions } from "./store.js";
 import type { ConnectionInfo, ConnectionState, JobDocument } from "./tracker.js";
 
@@ -54,9 +61,11 @@ export interface JobProgressProps
 
 /**
  * Draw a job by the element `<job-progress>`, which this loads in the browser. What is not listed above
- * is the element's: `className`, `style`, `id`, `onClick`. Another `job` starts anew.
+ * is the element's: `className`, `style`, `id`, `onClick`, `ref`. Another `job` starts anew.
  */
-export function JobProgress(props: JobProgressProps): ReactElement | null;
+export const JobProgress: ForwardRefExoticComponent<
+  JobProgressProps & RefAttributes<JobProgressElement>
+>;
 
 /** The attributes of the element itself, in JSX. React 19 knows its events, such as `onjob-complete`. */
 interface ElementAttributes extends HTMLAttributes<HTMLElement>, ClassAttributes<HTMLElement> {

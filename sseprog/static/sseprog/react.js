@@ -1,7 +1,7 @@
 "use client";
 // Explained in react.d.ts.
 
-import { createElement, useEffect, useInsertionEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
+import { createElement, forwardRef, useEffect, useInsertionEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import { jobStore, streamUrl, tokenFor } from "./store.js";
 
 // What was given last, to what is called later.
@@ -31,14 +31,14 @@ const EVENTS = {
 	"job-connection": "onConnection",
 };
 
-export const JobProgress = (props) => {
+export const JobProgress = forwardRef((props, theirs) => {
 	const { job, base, csrf, cancellable, hidden, className, ...rest } = props;
 	const latest = useLatest(props);
 	useEffect(() => {
-		import("./sseprog.js"); // it needs a browser
+		import("./sseprog.js"); // a server has no use for it
 	}, []);
 	// An effect would come after the first event.
-	const [ref] = useState(() => {
+	const [attach] = useState(() => {
 		const hear = ({ type, target, currentTarget, detail }) => {
 			if (target === currentTarget) latest.current[EVENTS[type]]?.(detail);
 		};
@@ -53,6 +53,14 @@ export const JobProgress = (props) => {
 			node?.addEventListener("click", click, true);
 		};
 	});
+	const ref = useMemo(
+		() => (node) => {
+			attach(node);
+			if (typeof theirs === "function") return theirs(node);
+			if (theirs) theirs.current = node;
+		},
+		[theirs],
+	);
 	for (const type in EVENTS) delete rest[EVENTS[type]];
 	if (!job) return null;
 	return createElement("job-progress", {
@@ -65,4 +73,5 @@ export const JobProgress = (props) => {
 		suppressHydrationWarning: true, // about the state, which the element writes
 		ref,
 	});
-};
+});
+JobProgress.displayName = "JobProgress";

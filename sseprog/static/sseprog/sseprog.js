@@ -57,7 +57,8 @@ li:dir(rtl)::before { scale: -1 1 }
 	#bar, li::before { --tone: Highlight; --glow: Highlight; --rest: GrayText; forced-color-adjust: none }
 }`;
 
-export class JobProgress extends HTMLElement {
+// Where there is no page, as on a server, it may be imported.
+export class JobProgress extends (globalThis.HTMLElement ?? Object) {
 	static observedAttributes = ["src"];
 	static words = {
 		connecting: "Connecting…",
@@ -225,4 +226,4 @@ function put(node, text) {
 	if (node.textContent !== `${text ?? ""}`) node.textContent = text;
 }
 
-customElements.get("job-progress") || customElements.define("job-progress", JobProgress);
+globalThis.customElements?.get("job-progress") ?? globalThis.customElements?.define("job-progress", JobProgress);

@@ -8,7 +8,7 @@ const ANSWER = 1000; // for a tab that hangs or is just being closed
 
 export const shareTabs = (name = "sseprog") => {
 	// Once, though this module may be there twice, as tabs.js and tabs.js?share.
-	if (wiring.shared || !navigator.locks || !globalThis.BroadcastChannel) return; // each tab for itself
+	if (wiring.shared || !globalThis.document || !navigator.locks || !globalThis.BroadcastChannel) return; // each tab for itself
 	wiring.shared = true;
 	const own = wiring.feedFor;
 	const channel = new BroadcastChannel(name);

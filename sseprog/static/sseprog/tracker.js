@@ -14,12 +14,13 @@ const address = (url, end) =>
 	Object.assign(new URL(url), { pathname: url.pathname.replace(/\/stream\/?$/, end) });
 
 // A browser opens six connections to a host, unless it is HTTP/2: two are left to the page.
-const hasRoom = () =>
+const hasRoom = (origin) =>
 	[...feeds].filter((feed) => feed.streams()).length < 4 ||
-	/^h[23]/.test(performance.getEntriesByName(import.meta.url)[0]?.nextHopProtocol);
+	performance.getEntries().some((entry) => entry.name.startsWith(origin) && /^h[23]/.test(entry.nextHopProtocol));
 
 // One stream, and what is done where it doesn't come through.
 const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => {
+	const origin = `${new URL(key).origin}/`;
 	let run, source, timer, heard, state, attempt, planned;
 	// Times to ask for snapshots, to try a stream again, to leave out who has left, and to ask
 	// while a new stream says nothing.
@@ -45,7 +46,7 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 	const open = () => {
 		source?.close();
 		source = null;
-		if (!hasRoom()) {
+		if (!hasRoom(origin)) {
 			polling ||= "full";
 			due = 0;
 			return;
@@ -125,7 +126,7 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 			due = 0;
 		}
 		if (now > due) probe();
-		const ready = (now > again || doubtful()) && state === "polling" && !document.hidden && hasRoom();
+		const ready = (now > again || doubtful()) && state === "polling" && !document.hidden && hasRoom(origin);
 		if (source ? now > trim : ready) open();
 	};
 
@@ -258,7 +259,7 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 				);
 			timer = setInterval(check, 300 + Math.random() * 200);
 			attempt = barren = again = well = 0;
-			polling = hasRoom() ? null : "full";
+			polling = hasRoom(origin) ? null : "full";
 		}
 		if (polling) {
 			source?.close();
