@@ -25,7 +25,7 @@ const Line = ({ name, job, options }) => {
 
 const record = (name) => (detail) => told.push([name, detail.status ?? detail.state, detail.job_id]);
 
-const Card = (props) => (
+const Card = ({ element, ...props }) => (
 	<JobProgress
 		onStatus={record("status")}
 		onProgress={record("progress")}
@@ -33,6 +33,7 @@ const Card = (props) => (
 		onError={record("error")}
 		onConnection={record("connection")}
 		{...props}
+		ref={element}
 	/>
 );
 

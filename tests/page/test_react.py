@@ -244,17 +244,17 @@ def test_a_ref_is_to_the_element(app: Page, real: RealServer) -> None:
     app.evaluate("""
       window.nodes = [];
       window.box = { current: null };
-      show({ job: "a", ref: (node) => void nodes.push(node?.localName ?? null) });
+      show({ job: "a", element: (node) => void nodes.push(node?.localName ?? null) });
     """)
     app.locator("job-progress[state=running]").wait_for()
-    app.evaluate("show({ job: 'a', ref: box })")
+    app.evaluate("show({ job: 'a', element: box })")
     app.wait_for_function("box.current?.getAttribute('state') === 'running'")
     assert app.evaluate("nodes.at(-1)") is None
     assert app.evaluate("nodes.includes('job-progress')")
     real.update("a", 20)
     app.wait_for_function("told.some(([name]) => name === 'progress')")
     assert app.evaluate("told.filter(([name]) => name === 'progress').length") == 1
-    app.evaluate("show({ job: null, ref: box })")
+    app.evaluate("show({ job: null, element: box })")
     app.wait_for_function("box.current === null")
 
 

@@ -222,8 +222,6 @@ function Page({ id }: { id?: string }): ReactElement {
       >
         below
       </job-progress>
-      {/* @ts-expect-error it is another element */}
-      <JobProgress job={id} ref={(node: HTMLInputElement | null) => void node} />
       {/* @ts-expect-error it needs a job, or null */}
       <JobProgress label="rows.csv" />
       {/* @ts-expect-error the component's word is job */}
