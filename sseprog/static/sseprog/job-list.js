@@ -51,7 +51,7 @@ button:hover, .row:hover { background: var(--rest) }
 .scroll { overflow: hidden auto; scroll-padding-top: 5em; max-height: var(--sseprog-list-height, 75vh) }
 .columns, .row { display: grid; grid-template-columns: minmax(0, 5fr) minmax(0, 5fr) minmax(0, 4fr) 6.5em auto; gap: 0 1.25rem; align-items: center; padding: 0 1.25rem; border-bottom: 1px solid var(--rest) }
 .columns { position: sticky; top: 0; z-index: 1; background: var(--sseprog-surface, light-dark(#fff, #1a1d27)) }
-.columns button { padding: 0; border: 0 }
+.columns button { padding: 0; min-width: 1.75rem; border: 0; text-align: inherit }
 [aria-sort] button::after { content: " ↑" / "" }
 [aria-sort=descending] button::after { content: " ↓" / "" }
 .action { width: 2rem }

@@ -70,7 +70,6 @@ export const announce = ({ title, toast, notification, link } = {}) => {
 	root.adoptedStyleSheets = [sheet];
 	host.role = "status";
 	host.ariaAtomic = "false"; // each is read out once
-	host.onfocusin = ({ relatedTarget }) => (before = relatedTarget ?? before);
 	if (toast) document.body.append(host);
 
 	const draw = () => {
@@ -131,6 +130,14 @@ export const announce = ({ title, toast, notification, link } = {}) => {
 
 	const gone = new AbortController();
 	for (const name of ["status", "progress", "complete", "error", "connection"]) addEventListener(`job-${name}`, hear, gone);
+	addEventListener(
+		"focusout",
+		(event) => {
+			const path = event.composedPath(); // into shadow roots
+			if (!path.includes(host)) [before] = path;
+		},
+		gone,
+	);
 	const timer = setInterval(() => {
 		draw();
 		if (!document.hidden)
