@@ -8,8 +8,6 @@ from playwright.sync_api import Browser
 
 from .moody_server import MoodyServer
 
-QUIET = ["--no-sandbox", "--disable-gpu"]
-
 Eventually = Callable[..., None]
 ShowIn = Callable[..., AbstractContextManager[None]]
 
@@ -46,20 +44,36 @@ def show_tabs(browser: Browser, show_in: ShowIn) -> Callable[..., AbstractContex
             return
         chromium = browser.browser_type.launch(
             executable_path="/usr/bin/chromium",
-            args=QUIET,
+            args=["--no-sandbox", "--disable-gpu"],
             ignore_default_args=["--disable-back-forward-cache"],
         )
         context = chromium.new_context()
-        for url in urls:
-            context.new_page().goto(url)
-        yield
-        chromium.close()
+        try:
+            for url in urls:
+                context.new_page().goto(url)
+            yield
+        finally:
+            chromium.close()
 
     return show
 
 
-@pytest.mark.parametrize("browser_name", ["chromium", "firefox"])
-@pytest.mark.parametrize("share", [False, True], ids=["apart", "shared"])
+# Firefox keeps no page that has a stream, and loads it again; Chromium does keep it.
+@pytest.mark.parametrize(
+    ("browser_name", "share"),
+    [
+        ("firefox", False),
+        ("firefox", True),
+        ("chromium", False),
+        pytest.param(
+            "chromium",
+            True,
+            marks=pytest.mark.xfail(
+                strict=True, reason="a page that is kept goes on to lead, for a minute"
+            ),
+        ),
+    ],
+)
 def test_a_page_goes_on_when_one_comes_back_to_it(
     server: MoodyServer, show_tabs: ShowIn, eventually: Eventually, browser_name: str, share: bool
 ) -> None:
@@ -81,4 +95,3 @@ def test_a_page_goes_on_when_one_comes_back_to_it(
         eventually(lambda: "20" in told("/one"), 5)
         server.publish("progress", progress=30)
         eventually(lambda: "30" in told("/one") and "30" in told("/two"), 3)
-        print(browser_name, share, told("/one"), told("/two"), server.seen("stream"))

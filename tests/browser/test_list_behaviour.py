@@ -308,6 +308,7 @@ def test_a_thousand_jobs_have_few_nodes_and_few_writes(listing: Listing) -> None
       for (let i = 0; i < 1000; i++) give(`j${i}`, "running", { progress: 1, message: "m" });
     }""")
     expect(page.locator(".label").first).to_have_text("j0")
+    expect(page.get_by_role("status")).to_have_text("0 of 1000 done")  # once, after a second
     drawn = rows(page).count()
     assert drawn <= 20
     counted = page.evaluate("""async () => {
