@@ -94,9 +94,14 @@ def screenshot() -> "Callable[[Page, str], None]":
 
 
 @pytest.fixture(scope="session")
-def axe() -> "Callable[[Page], None]":
+def axe_rules() -> str:
+    """Give the script that brings axe-core into a page."""
+    return (Path(__file__).parent / "axe/node_modules/axe-core/axe.min.js").read_text()
+
+
+@pytest.fixture(scope="session")
+def axe(axe_rules: str) -> "Callable[[Page], None]":
     """Hold a page, with its shadow roots, to axe-core's rules as it is just now."""
-    rules = (Path(__file__).parent / "axe/node_modules/axe-core/axe.min.js").read_text()
     run = """axe.run(document, { resultTypes: ["violations"] }).then(({ violations, passes }) => ({
       passes: passes.length,
       found: violations.flatMap(({ id, nodes }) => nodes.map(
@@ -107,7 +112,7 @@ def axe() -> "Callable[[Page], None]":
         session = page.context.new_cdp_session(page)
         # Not by page.evaluate, which a page's policy may forbid.
         ask = {"awaitPromise": True, "returnByValue": True}
-        for expression in (f"window.axe || (() => {{ {rules} }})(), 1", run):
+        for expression in (f"window.axe || (() => {{ {axe_rules} }})(), 1", run):
             answer = session.send("Runtime.evaluate", {"expression": expression, **ask})
             assert "exceptionDetails" not in answer, answer
         session.detach()
@@ -121,15 +126,15 @@ def axe() -> "Callable[[Page], None]":
 @pytest.fixture(scope="session")
 def show_in(
     tmp_path_factory: pytest.TempPathFactory,
-) -> Callable[[str, str], AbstractContextManager[None]]:
-    """Show a page in a stock browser without a driver, ``show_in("firefox", url)``, for a while.
+) -> Callable[..., AbstractContextManager[None]]:
+    """Show pages in a stock browser without a driver, ``show_in("firefox", url)``, for a while.
 
     The page reports what it sees to the test's server. No program stands between the two, so that
     the browsers differ in nothing else.
     """
 
     @contextmanager
-    def show(name: str, url: str) -> Iterator[None]:
+    def show(name: str, *urls: str) -> Iterator[None]:
         profile = tmp_path_factory.mktemp(name)
         (profile / "user.js").write_text(FIREFOX_QUIET)
         command = {
@@ -138,7 +143,7 @@ def show_in(
         }[name]
         with (profile / "output").open("wb") as output:
             browser = subprocess.Popen(
-                [*command, url],
+                [*command, *urls],
                 # Firefox wants to own its home.
                 env={**os.environ, "HOME": str(profile)},
                 stdout=output,

@@ -129,7 +129,10 @@ def test_the_keyboard_alone_is_enough(show: Show, server: MoodyServer) -> None:
     expect(button).to_be_focused()
     server.publish("error", status="cancelled", progress=42)
     expect(button).to_have_count(0)
-    # It was the last to have the focus: the next is what comes after it, not the page's first.
+    # What says how it ended has the focus then, and what comes after it is next.
+    bar = page.get_by_role("progressbar")
+    expect(bar).to_be_focused()
+    assert bar.evaluate(outline) != "none"
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="it")).to_be_focused()
 

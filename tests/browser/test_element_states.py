@@ -192,6 +192,20 @@ def test_nothing_sticks_out(
     assert wide <= width + 16
 
 
+@pytest.mark.parametrize("direction", ["ltr", "rtl"])
+def test_texts_of_either_direction_stand_where_the_page_begins(
+    show: Show, server: MoodyServer, direction: str
+) -> None:
+    server.publish("progress", stage="קידוד 720p", progress=5, message="12 MB of 30 MB.")
+    page = show('label="סרט חופשה.mov"')
+    page.evaluate(f"document.dir = '{direction}'")
+    for part in "label", "stage", "message":
+        text = page.locator(f"#{part}")
+        side = "left" if direction == "ltr" else "right"
+        expect(text).to_have_css("text-align", side)
+        expect(text).to_have_css("unicode-bidi", "plaintext")
+
+
 def test_the_stages_are_listed_with_what_runs_now(show: Show, server: MoodyServer) -> None:
     server.publish("progress", **WORK, details={"stages": STAGES})
     page = show()

@@ -102,6 +102,7 @@ def test_it_is_a_table_to_who_hears_it(listing: Listing, page: Page) -> None:
     table = page.get_by_role("table", name="Transcodings")
     expect(table.get_by_role("row")).to_have_count(8)
     expect(table.get_by_role("columnheader")).to_have_count(5)
+    expect(table.get_by_role("row").first).to_have_attribute("aria-rowindex", "1")
     row = table.get_by_role("row").nth(1)
     expect(row).to_have_attribute("aria-rowindex", "2")
     expect(row.get_by_role("cell")).to_have_count(5)

@@ -195,6 +195,27 @@ def test_a_hidden_page_notifies_when_a_person_has_allowed_it(noticing: Noticing)
     expect(page.get_by_text("c.mov is done")).to_have_count(0)
 
 
+def test_the_focus_goes_from_toast_to_toast_and_back(noticing: Noticing) -> None:
+    page = noticing("{ toast: true }")
+    page.evaluate(JOB)
+    page.evaluate("for (const id of 'abc') { job(id, 'running', 1); job(id, 'failed', 1); }")
+    allow = page.get_by_role("button", name="Allow")
+    page.keyboard.press("Tab")
+    expect(allow).to_be_focused()
+    page.keyboard.press("Tab")
+    toasts = page.get_by_role("status").locator("div")
+    for count in 3, 2, 1:
+        expect(toasts).to_have_count(count)
+        expect(toasts.first.get_by_role("button", name="Dismiss")).to_be_focused()
+        page.keyboard.press("Enter")
+    expect(allow).to_be_focused()
+
+
+def test_a_toast_is_read_out_alone(noticing: Noticing) -> None:
+    page = noticing("{ toast: true }")
+    expect(page.get_by_role("status")).to_have_attribute("aria-atomic", "false")
+
+
 def test_undone_it_leaves_nothing(noticing: Noticing) -> None:
     page = noticing("{ title: true, toast: true }")
     page.evaluate(JOB)

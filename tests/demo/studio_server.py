@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,14 @@ from sseprog.demo.studio import Studio
 class StudioServer:
     """One server on a free loopback port, in a thread; it runs one job at a time."""
 
-    def __init__(self, output: Path, *, max_jobs: int | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        output: Path,
+        *,
+        max_jobs: int | None = None,
+        around: Callable[[Any], Any] = lambda app: app,
+        **options: Any,
+    ) -> None:
         self.output = output
         self.uploads = output / ".uploads"
         self._hub = Hub("memory://", workers=1, ttl=None, max_jobs=max_jobs)
@@ -23,7 +31,7 @@ class StudioServer:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/"
-        app = create_app(self._studio, **options)
+        app = around(create_app(self._studio, **options))
         config = uvicorn.Config(
             app, ws="none", log_level="warning", timeout_graceful_shutdown=1, server_header=False
         )

@@ -57,7 +57,8 @@ CONTRASTS = """
   const hasText = (node) => [...node.childNodes].some((child) => child.data?.trim());
   const live = [...document.querySelectorAll("job-progress")].map((one) => one.shadowRoot);
   return [document, ...live].flatMap((root) => [...root.querySelectorAll("body *, div, button")])
-    .filter((node) => node.checkVisibility() && !node.closest(".visually-hidden, :disabled"))
+    .filter((node) => node.checkVisibility())
+    .filter((node) => !node.closest(".visually-hidden, [aria-disabled=true]"))
     .filter(hasText)
     .map((node) => {
       const own = luminance(rgba(getComputedStyle(node).color));

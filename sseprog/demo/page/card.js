@@ -1,7 +1,7 @@
 // One video of the list: waiting, live, finished, or ended otherwise.
 
 import "/jobs/static/sseprog.js";
-import { drawFacts, facts, make } from "./element.js";
+import { drawFacts, facts, giveFocus, make, takeAway } from "./element.js";
 import { Result } from "./result.js";
 import { takeStream } from "./streams.js";
 import { bytes, frames, span, speed } from "./words.js";
@@ -54,7 +54,7 @@ export class Card {
 
   remove() {
     this.#giveUpStream();
-    this.node.remove();
+    takeAway(this.node);
   }
 
   async #goLive() {
@@ -119,13 +119,14 @@ export class Card {
   }
 
   async #cancel(button) {
-    button.disabled = true;
+    if (button.ariaDisabled === "true") return;
+    button.ariaDisabled = true; // disabled, it would lose the focus
     button.textContent = "Cancelling…";
     try {
       const answer = await fetch(`/jobs/${this.job.job_id}/cancel`, { method: "POST" });
       if (!answer.ok && answer.status !== 409) throw Error(answer.status);
     } catch {
-      button.disabled = false;
+      button.ariaDisabled = false;
       button.textContent = "Not cancelled. Try again";
     }
     this.onEnd(this);
@@ -165,11 +166,7 @@ export class Card {
     const focused = this.#body.contains(document.activeElement);
     this.#view = view;
     this.#body.replaceChildren(...children.filter(Boolean));
-    // Nobody who works by the keyboard is to be thrown back to the top of the page.
-    if (focused) {
-      this.node.tabIndex = -1;
-      this.node.focus({ preventScroll: true });
-    }
+    if (focused) giveFocus(this.node);
   }
 
   #setBackdrop(address) {

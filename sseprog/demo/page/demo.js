@@ -59,10 +59,10 @@ function draw({ videos, max_upload: limit }) {
       continue;
     }
     if (uploads.covers(video)) continue;
-    uploads.land(id);
     const card = new Card(video, { preview: previews.get(id), onEnd: ended });
     cards.set(id, card);
     find("cards").prepend(card.node);
+    uploads.land(id, card.node);
     card.show(video.job); // now that it is in the page, it may have a stream
   }
   known = true;
@@ -116,8 +116,8 @@ find("file").onchange = ({ target }) => {
 
 find("test-clip").onclick = async ({ target }) => {
   const rungs = ladder();
-  if (!rungs.length) return;
-  target.disabled = true;
+  if (!rungs.length || target.ariaDisabled === "true") return;
+  target.ariaDisabled = true; // disabled, it would lose the focus
   try {
     const query = new URLSearchParams(rungs.map((rung) => ["ladder", rung]));
     const answer = await fetch(`/api/test-clips?${query}`, { method: "POST" });
@@ -126,7 +126,7 @@ find("test-clip").onclick = async ({ target }) => {
   } catch (error) {
     put(find("problem"), `No test clip was made: ${error.message}`);
   } finally {
-    target.disabled = false;
+    target.ariaDisabled = false;
   }
 };
 

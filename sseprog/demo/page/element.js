@@ -6,6 +6,19 @@ export function make(tag, properties = {}, ...children) {
   return node;
 }
 
+// Take a card away. Nobody who works by the keyboard is to be thrown back to the top of the page.
+export function takeAway(card, next = card.nextElementSibling ?? card.previousElementSibling) {
+  const focused = card.contains(document.activeElement);
+  card.remove();
+  if (focused && next) giveFocus(next);
+  else if (focused) document.getElementById("file").focus();
+}
+
+export function giveFocus(card) {
+  card.tabIndex = -1;
+  card.focus({ preventScroll: true });
+}
+
 // A list of names and values; what has no value is left out.
 export function facts(...pairs) {
   const list = make("dl", { className: "facts" });

@@ -1,7 +1,7 @@
 // Send files, one after another: each takes one of the browser's six connections.
 
 import { head } from "./card.js";
-import { make } from "./element.js";
+import { make, takeAway } from "./element.js";
 import { bytes, span } from "./words.js";
 
 const PREVIEW_WIDTH = 480;
@@ -35,8 +35,9 @@ export class Uploads {
   }
 
   // The job's own card comes now.
-  land(jobId) {
-    this.#landed.get(jobId)?.node.remove();
+  land(jobId, card) {
+    const upload = this.#landed.get(jobId);
+    if (upload) takeAway(upload.node, card);
     this.#landed.delete(jobId);
   }
 
@@ -120,7 +121,7 @@ class Upload {
   #stop() {
     this.over = true;
     this.#request?.abort();
-    this.node.remove();
+    takeAway(this.node);
     this.onOver();
   }
 

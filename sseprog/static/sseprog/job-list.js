@@ -10,8 +10,10 @@ const STYLE = `
 	--good: light-dark(#0b7a54, #45d19d);
 	--bad: light-dark(#c22440, #ff8390);
 	--rest: color-mix(in oklab, var(--tone) 16%, transparent);
-	--row: 4.25em;
+	--line: color-mix(in oklab, var(--tone) 65%, transparent);
+	--row: round(4.25em, 1px);
 	display: block;
+	position: relative;
 	container: list / inline-size;
 	overflow: clip;
 	border: 1px solid var(--rest);
@@ -20,8 +22,10 @@ const STYLE = `
 	color: light-dark(#5a6172, #a4abbd);
 	font: var(--sseprog-font, .875rem/1.45 system-ui, sans-serif);
 	font-variant-numeric: tabular-nums;
+	text-align: left;
 }
 :host([hidden]), [hidden], :host(:not([cancellable])) .action { display: none }
+:host(:dir(rtl)) { text-align: right }
 .running { --tone: var(--accent) }
 .completed { --tone: var(--good) }
 .failed, .lost { --tone: var(--bad) }
@@ -37,42 +41,44 @@ const STYLE = `
 .track:dir(rtl) { scale: -1 1 }
 .bar { height: 100%; border-radius: 1rem; background: var(--tone); translate: calc(var(--p) * 1% - 100%) }
 .running :not([aria-valuenow]) > .bar { width: 35%; translate: 90% }
-button, input, select { padding: .25rem .75rem; min-height: 2rem; border: 1px solid var(--rest); border-radius: 1rem; background: none; color: inherit; font: inherit }
-input { flex: 1; min-width: 9rem }
+button, input, select { padding: .25rem .75rem; min-height: 2rem; border: 1px solid var(--line); border-radius: 1rem; background: none; color: inherit; font: inherit }
+input { flex: 9 6rem; min-width: 0 }
+::placeholder { color: inherit; opacity: 1 }
 option { background: Canvas; color: CanvasText }
 button { cursor: pointer }
-:host(:dir(rtl)) { text-align: right }
 button:hover, .row:hover { background: var(--rest) }
-:focus-visible { outline: 2px solid var(--accent); outline-offset: -1px }
-.scroll { overflow: hidden auto; max-height: var(--sseprog-list-height, 75vh) }
+:focus-visible { outline: 2px solid var(--accent); outline-offset: -2px }
+.scroll { overflow: hidden auto; scroll-padding-top: 5em; max-height: var(--sseprog-list-height, 75vh) }
 .columns, .row { display: grid; grid-template-columns: minmax(0, 5fr) minmax(0, 5fr) minmax(0, 4fr) 6.5em auto; gap: 0 1.25rem; align-items: center; padding: 0 1.25rem; border-bottom: 1px solid var(--rest) }
 .columns { position: sticky; top: 0; z-index: 1; background: var(--sseprog-surface, light-dark(#fff, #1a1d27)) }
-.columns button { padding: 0; border: 0 }
-[aria-sort] button::after { content: " ↑" }
-[aria-sort=descending] button::after { content: " ↓" }
+.columns button { padding: 0; min-width: 1.75rem; border: 0; text-align: inherit }
+[aria-sort] button::after { content: " ↑" / "" }
+[aria-sort=descending] button::after { content: " ↓" / "" }
 .action { width: 2rem }
-.body { position: relative; height: calc(var(--n) * var(--row)) }
+.body { position: relative; height: calc(var(--n) * var(--row) - 1px); overflow: clip }
 .row { position: absolute; inset-inline: 0; height: var(--row); box-sizing: border-box; contain: strict; translate: 0 calc(var(--i) * var(--row)) }
+.title, .summary, .eta { unicode-bidi: plaintext }
 .label, .status, .message { display: block; unicode-bidi: plaintext; overflow: hidden; text-overflow: ellipsis; white-space: nowrap }
 .status { color: var(--tone) }
-.status::before { content: "● " }
-.how { display: flex; align-items: center; gap: .75rem }
+.status::before { content: "● " / "" }
+.how { display: flex; align-items: center; gap: .75rem; min-height: 1.45em }
 .percent { width: 3em; text-align: end }
-.cancel { width: 2rem; padding: 0; font-size: 1.25rem; line-height: 1 }
+.cancel { width: 2rem; padding: 0; border-color: var(--rest); font-size: 1.25rem; line-height: 1 }
 [aria-disabled=true] { opacity: .4 }
 .none { padding: 2rem; text-align: center }
 .live { position: absolute; clip-path: inset(50%) }
 @container list (width < 44rem) {
-	.body { --row: 7em }
-	.columns { display: flex; flex-wrap: wrap }
-	.row { grid-template: "a a b" "c c c" "d e e" / 1fr auto auto; align-content: center; gap: .375rem .75rem }
+	select { flex: 1 auto }
+	.body { --row: round(7em, 1px) }
+	.columns { display: flex; flex-wrap: wrap; gap: 0 1rem }
+	.row { grid-template: "a a b" 2rem "c c c" "d e e" / 1fr auto auto; align-content: center; gap: .375rem .75rem }
 	.columns .action { display: none }
 	.action { grid-area: b }
 	.name { grid-area: a }
 	.how { grid-area: c }
 	.eta { grid-area: e }
-	.what { grid-area: d; overflow: hidden; text-overflow: ellipsis; white-space: nowrap }
-	.status, .message { display: inline }
+	.what { grid-area: d; unicode-bidi: plaintext; overflow: hidden; text-overflow: ellipsis; white-space: nowrap }
+	.status, .message { display: inline; unicode-bidi: normal }
 	.message:not(:empty)::before { content: " – " }
 }
 @media (prefers-reduced-motion: no-preference) {
@@ -189,7 +195,7 @@ export class JobList extends (globalThis.HTMLElement ?? Object) {
 			part("scroll", { role: "region", tabIndex: 0, onscroll: this.#plan },
 				part("table", { role: "table" },
 					make("", { role: "rowgroup" },
-						part("columns", { role: "row" },
+						part("columns", { role: "row", ariaRowIndex: 1 },
 							...COLUMNS.map(column),
 							make("action", { role: "columnheader" }, make("live", { textContent: words.cancel })),
 						),
@@ -210,7 +216,7 @@ export class JobList extends (globalThis.HTMLElement ?? Object) {
 			this.#plan();
 			// Each write is read out.
 			if (document.hidden || this.#said === this.#summary || Date.now() < this.#mute) return;
-			this.#mute = Date.now() + 10000;
+			this.#mute = Date.now() + 30000;
 			this.#ui.live.textContent = this.#said = this.#summary;
 		}, 1000);
 		this.attributeChangedCallback();
@@ -306,6 +312,7 @@ export class JobList extends (globalThis.HTMLElement ?? Object) {
 		const { scroll, body } = this.#ui;
 		const root = this.shadowRoot;
 		const focused = root.activeElement;
+		const home = focused?.closest(".row");
 		// No row slips away under the pointer that is about to cancel it.
 		if (this.#stale && now > this.#due && !(this.#due && root.querySelector(".cancel:hover"))) {
 			this.#due = now + PACE;
@@ -336,10 +343,9 @@ export class JobList extends (globalThis.HTMLElement ?? Object) {
 			set(view, { "--i": row.index, ariaRowIndex: row.index + 2 });
 			if (row.dirty) this.#draw(row);
 		}
-		if (focused !== root.activeElement) {
-			focused.focus({ preventScroll: true });
-			if (!root.activeElement) scroll.focus({ preventScroll: true });
-		}
+		// Where a button has gone, its row; where a row has, the list.
+		for (const node of [focused, home, scroll])
+			if (focused && !root.activeElement) node?.focus({ preventScroll: true });
 	};
 
 	#arrange() {
@@ -380,11 +386,11 @@ export class JobList extends (globalThis.HTMLElement ?? Object) {
 		set(ui.title, { textContent: ariaLabel });
 		set(ui.summary, { textContent: total ? summary : "" });
 		set(ui.overall, { textContent: whole, hidden: !total });
-		set(ui.track, { ariaLabel, ariaValueNow: whole, ariaValueText: summary });
+		set(ui.track, { ariaLabel, ariaValueNow: whole, ariaValueText: total ? summary : words.none });
 		// Parts of the bar, each from where the last one ends.
 		[done, failed + gone, counts.cancelled ?? 0, sum / 100].reduce((from, part, index) => {
 			const to = index < 3 ? from + part : part;
-			set(ui.track, { [`--${"abcd"[index]}`]: `${(100 * to) / total}%` });
+			set(ui.track, { [`--${"abcd"[index]}`]: `${(100 * to) / (total || 1)}%` });
 			return to;
 		}, 0);
 		for (const option of ui.only.children)
@@ -420,7 +426,7 @@ export class JobList extends (globalThis.HTMLElement ?? Object) {
 			}
 		};
 		row.dirty = true;
-		return make("row", { role: "row", ui },
+		return make("row", { role: "row", tabIndex: -1, ui },
 			cell("name", part("label", { tag: "a" })),
 			cell("what", part("status", { tag: "span" }), part("message", { tag: "span" })),
 			cell("how", part("track", { role: "progressbar" }, part("bar")), part("percent", { ariaHidden: true })),

@@ -2,9 +2,32 @@
 
 const STYLE = `
 :host { position: fixed; inset: auto 1rem 1rem; z-index: 9999; display: grid; justify-items: end; gap: .5rem; pointer-events: none; font: var(--sseprog-font, .875rem/1.45 system-ui, sans-serif) }
-div { max-width: 100%; box-sizing: border-box; padding: .75rem 1rem; border: 1px solid; border-inline-start: .5rem solid crimson; border-radius: var(--sseprog-radius, 1rem); background: var(--sseprog-surface, Canvas); color: var(--sseprog-ink, CanvasText); pointer-events: auto; overflow-wrap: anywhere }
-.completed { border-inline-start-color: seagreen }
-a, button { margin-inline-start: 1rem; border: 0; background: none; color: inherit; font: inherit; text-decoration: underline; cursor: pointer }
+div {
+	--tone: light-dark(#5a6172, #a4abbd);
+	display: flex;
+	flex-wrap: wrap;
+	align-items: center;
+	gap: .25rem .75rem;
+	width: min(100%, 26rem);
+	box-sizing: border-box;
+	padding: .625rem 1rem;
+	padding-inline-end: .75rem;
+	border: 1px solid color-mix(in oklab, var(--tone) 25%, transparent);
+	border-radius: var(--sseprog-radius, 1rem);
+	background: var(--sseprog-surface, light-dark(#fff, #1a1d27));
+	color: var(--sseprog-ink, light-dark(#171a23, #eef0f6));
+	box-shadow: 0 .5rem 1.5rem -.25rem #0003;
+	pointer-events: auto;
+	overflow-wrap: anywhere;
+}
+div::before { content: "" / ""; flex: none; width: .5rem; height: .5rem; border-radius: 50%; background: var(--tone); forced-color-adjust: none }
+.completed { --tone: light-dark(#0b7a54, #45d19d) }
+.failed, .lost { --tone: light-dark(#c22440, #ff8390) }
+span { flex: 1; unicode-bidi: plaintext; text-align: left; &:dir(rtl) { text-align: right } }
+a { padding: .25rem; color: var(--sseprog-accent, light-dark(#4353d9, #8f9fff)); font-weight: 600 }
+button { width: 2rem; height: 2rem; padding: 0; border: 0; border-radius: 1rem; background: none; color: light-dark(#5a6172, #a4abbd); font: 1.25rem/1 system-ui; cursor: pointer }
+button:hover { background: color-mix(in oklab, currentColor 16%, transparent) }
+:focus-visible { outline: 2px solid; outline-offset: 1px }
 @media (prefers-reduced-motion: no-preference) {
 	div { animation: come .3s }
 	@keyframes come { from { opacity: 0; translate: 0 1rem } }
@@ -42,9 +65,11 @@ export const announce = ({ title, toast, notification, link } = {}) => {
 	const root = host.attachShadow({ mode: "open" });
 	const sheet = new CSSStyleSheet();
 	let prefix = "";
+	let before; // what had the focus before a toast
 	sheet.replaceSync(STYLE);
 	root.adoptedStyleSheets = [sheet];
 	host.role = "status";
+	host.ariaAtomic = "false"; // each is read out once
 	if (toast) document.body.append(host);
 
 	const draw = () => {
@@ -56,6 +81,14 @@ export const announce = ({ title, toast, notification, link } = {}) => {
 		// The page may have changed it meanwhile.
 		document.title = now + document.title.slice(document.title.startsWith(prefix) && prefix.length);
 		prefix = now;
+	};
+
+	// The focus goes on to the next of them, or back to where it was.
+	const drop = (node) => {
+		const next = (node.nextSibling ?? node.previousSibling)?.lastChild ?? before;
+		const focused = node.contains(root.activeElement);
+		node.remove();
+		if (focused) next?.focus();
 	};
 
 	const raise = (text, href, status) => {
@@ -71,10 +104,10 @@ export const announce = ({ title, toast, notification, link } = {}) => {
 			}
 		const put = (parent, name, props) => parent.appendChild(Object.assign(document.createElement(name), props));
 		const node = put(root, "div", { className: status, left: status === "completed" ? STAY : Infinity });
-		node.append(text);
+		put(node, "span", { textContent: text });
 		if (href) put(node, "a", { href, textContent: words.link });
-		put(node, "button", { textContent: words.close, onclick: () => node.remove() });
-		if (root.children.length > MOST) root.firstChild.remove();
+		put(node, "button", { textContent: "×", ariaLabel: words.close, title: words.close, onclick: () => drop(node) });
+		if (root.children.length > MOST) drop(root.firstChild);
 	};
 
 	const hear = (event) => {
@@ -97,6 +130,14 @@ export const announce = ({ title, toast, notification, link } = {}) => {
 
 	const gone = new AbortController();
 	for (const name of ["status", "progress", "complete", "error", "connection"]) addEventListener(`job-${name}`, hear, gone);
+	addEventListener(
+		"focusout",
+		(event) => {
+			const path = event.composedPath(); // into shadow roots
+			if (!path.includes(host)) [before] = path;
+		},
+		gone,
+	);
 	const timer = setInterval(() => {
 		draw();
 		if (!document.hidden)

@@ -35,7 +35,7 @@ export type {
  * | `--sseprog-radius`  | 1rem                                                                 |
  * | `--sseprog-font`    | .875rem/1.45 system-ui, sans-serif                                   |
  *
- * Parts: `head`, `title`, `label`, `stage`, `percent`, `track`, `bar`, `foot`, `message`, `eta`,
+ * Parts: `head`, `title`, `label`, `stage`, `percent`, `track`, `bar`, `foot`, `message`, `end`, `eta`,
  * `cancel`, `reference`, `hint` (about the connection), `stages`, `step`.
  *
  * It is dark where the page's `color-scheme` is: pages that have a dark mode say

@@ -11,6 +11,7 @@ const STYLE = `
 	--ink: var(--sseprog-ink, light-dark(#171a23, #eef0f6));
 	--rest: color-mix(in oklab, var(--tone) 16%, transparent);
 	display: block;
+	position: relative;
 	padding: 1.25rem;
 	border: 1px solid var(--rest);
 	border-radius: var(--sseprog-radius, 1rem);
@@ -28,8 +29,9 @@ const STYLE = `
 :host([state=completed]) { --tone: light-dark(#0b7a54, #45d19d) }
 :host([state=failed]), :host([state=lost]) { --tone: light-dark(#c22440, #ff8390) }
 :host([state=stalled]) { --tone: light-dark(#8d5800, #f2b750) }
-#head, #foot { display: flex; flex-wrap: wrap; align-items: center; gap: .25rem 1rem }
-#title, #message { flex: 1 9rem }
+#head, #foot, #end { display: flex; flex-wrap: wrap; gap: .25rem 1rem }
+#title { flex: 1 9rem }
+#label, #stage, #message, li { unicode-bidi: plaintext; text-align: left; &:dir(rtl) { text-align: right } }
 #label, #percent, [role=alert], [aria-current] { color: var(--ink); font-weight: 600 }
 #label { font-size: 1.0625rem }
 #stage { color: var(--tone) }
@@ -38,23 +40,25 @@ const STYLE = `
 #track { height: .5rem; margin: .875rem 0 .75rem; border-radius: 1rem; background: var(--rest); overflow: hidden }
 #bar { height: 100%; border-radius: 1rem; background: linear-gradient(90deg, var(--tone), var(--glow), var(--tone)) 0/200% }
 :host([state=running]) :not([aria-valuenow]) > #bar { --glow: var(--rest); width: 100% !important }
-#message { white-space: pre-line }
-#reference { flex: 1 100% }
+#message { flex: 999 auto; white-space: pre-line }
+#end { flex: 1 auto; justify-content: space-between }
+#foot, #end { align-items: center }
+#reference, #hint { flex: 1 100% }
 button { margin-inline-start: auto; padding: .25rem .875rem; border: 1px solid; border-radius: 1rem; background: none; color: inherit; font: inherit; cursor: pointer }
 button:hover { background: var(--rest) }
+:focus-visible { outline: 2px solid; outline-offset: 2px }
 #hint { color: light-dark(#8d5800, #f2b750) }
-#hint:not(:empty) { margin-top: .75rem }
 #stages { display: grid; grid-template-columns: repeat(auto-fit, minmax(8rem, 1fr)); gap: .75rem; margin-top: 1rem; list-style: none }
 li::before { content: ""; display: block; height: .1875rem; margin-bottom: .375rem; border-radius: 1rem; background: linear-gradient(90deg, var(--tone) var(--part), var(--rest) 0) }
-li:dir(rtl)::before { scale: -1 1 }
-#live { position: absolute; clip-path: inset(50%) }
+#bar:dir(rtl), li:dir(rtl)::before { scale: -1 1 }
+#live, #hint:empty { position: absolute; clip-path: inset(50%) }
 @media (prefers-reduced-motion: no-preference) {
 	#bar { transition: width .5s; animation: flow 3s linear infinite }
 	@keyframes flow { to { background-position: -200% } }
 }
 @media (forced-colors: active) {
-	#track { border: 1px solid }
-	#bar, li::before { --tone: Highlight; --glow: Highlight; --rest: GrayText; forced-color-adjust: none }
+	#track, li::before { border: 1px solid CanvasText }
+	#bar, li::before { --tone: Highlight; --glow: Highlight; --rest: Canvas; forced-color-adjust: none }
 }`;
 
 // Where there is no page, as on a server, it may be imported.
@@ -106,12 +110,12 @@ export class JobProgress extends (globalThis.HTMLElement ?? Object) {
 		root.append(
 			part("head", null, part("title", null, part("label"), part("stage")), part("percent")),
 			part("track", "progressbar", part("bar")),
-			part("foot", null, part("message"), part("eta"), part("cancel"), part("reference")),
-			part("hint", "status"),
+			part("foot", null, part("message"), part("end", null, part("eta"), part("cancel")), part("reference"), part("hint", "status")),
 			part("stages", "list"),
 			document.createElement("slot"),
 			part("live", "status"),
 		);
+		this.#ui.track.tabIndex = -1;
 		this.#ui.cancel.onclick = async () => {
 			if (this.#asked === "asked") return;
 			const token = this.getAttribute("csrf-token");
@@ -199,8 +203,11 @@ export class JobProgress extends (globalThis.HTMLElement ?? Object) {
 		ui.bar.style.width = `${percent ?? 0}%`;
 		ui.track.ariaLabel = label ?? words.label;
 		ui.track.ariaValueNow = whole;
-		ui.track.ariaValueText = spoken;
-		ui.cancel.hidden = ended || !this.hasAttribute("cancellable");
+		ui.track.ariaValueText = spoken || null;
+		const hidden = ended || !this.hasAttribute("cancellable");
+		// Who has pressed it hears how it ended.
+		if (hidden && this.shadowRoot.activeElement === ui.cancel) ui.track.focus({ preventScroll: true });
+		ui.cancel.hidden = hidden;
 		ui.cancel.ariaDisabled = asked === "asked";
 
 		const list = ui.stages;
