@@ -1,34 +1,22 @@
 """Where the client is, and the nonce under which a page's policy lets it run."""
 
-from functools import cache
-from typing import Final
-
 import django
-from django.apps import apps
-from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
-from django.core.signals import setting_changed
-from django.dispatch import receiver
 from django.http import HttpRequest
 from django.template import Context
-from django.templatetags.static import static
 from django.urls import reverse
 
 from sseprog import __version__
 
 __all__ = ["client_url", "nonce_of"]
 
-_CLIENT: Final = "sseprog/sseprog.js"
-
 
 def client_url() -> str:
-    """Return the URL of the client: among the static files if it was collected, else the mount's.
+    """Return the URL of the client: the mount's, where its modules are beside each other.
 
-    So it is there on every server, also where nobody has run ``collectstatic``, or serves static
-    files, as under uvicorn on the machine of a developer.
+    Not that of a copy which ``collectstatic`` might make: a page that loads one module from here
+    and one from there has each of them twice, and the two share no stream.
     """
-    own = f"{reverse('sseprog:static', kwargs={'name': 'sseprog.js'})}?v={__version__}"
-    return own if settings.DEBUG else _collected_url() or own
+    return f"{reverse('sseprog:static', kwargs={'name': 'sseprog.js'})}?v={__version__}"
 
 
 def nonce_of(context: Context, request: HttpRequest | None) -> str | None:
@@ -41,21 +29,3 @@ def nonce_of(context: Context, request: HttpRequest | None) -> str | None:
 
         nonce = get_nonce(request)
     return None if nonce is None else str(nonce)
-
-
-@cache
-def _collected_url() -> str | None:
-    if not apps.is_installed("django.contrib.staticfiles"):
-        return None
-    from django.contrib.staticfiles.storage import staticfiles_storage
-
-    try:
-        return static(_CLIENT) if staticfiles_storage.exists(_CLIENT) else None
-    except (ImproperlyConfigured, ValueError):  # no STATIC_ROOT; not in the manifest
-        return None
-
-
-@receiver(setting_changed)
-def _forget(*, setting: str, **_: object) -> None:
-    if setting.startswith("STATIC") or setting in {"STORAGES", "INSTALLED_APPS"}:
-        _collected_url.cache_clear()

@@ -1,1 +1,0 @@
-../../../sseprog/static/sseprog/sseprog.js
