@@ -29,7 +29,7 @@ def log_of(page: Page, length: int) -> Any:
         ("sseprog.js", 4000),
         ("store.js", 1750),
         ("react.js", 1200),
-        ("tabs.js", 2200),
+        ("tabs.js", 2800),
         ("job-list.js", 7000),
         ("notices.js", 3000),
     ],

@@ -65,13 +65,7 @@ def show_tabs(browser: Browser, show_in: ShowIn) -> Callable[..., AbstractContex
         ("firefox", False),
         ("firefox", True),
         ("chromium", False),
-        pytest.param(
-            "chromium",
-            True,
-            marks=pytest.mark.xfail(
-                strict=True, reason="a page that is kept goes on to lead, for a minute"
-            ),
-        ),
+        ("chromium", True),
     ],
 )
 def test_a_page_goes_on_when_one_comes_back_to_it(

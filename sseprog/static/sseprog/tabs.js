@@ -16,7 +16,7 @@ export const shareTabs = (name = "sseprog") => {
 	const jobs = new Map(); // that are followed here, while another tab leads
 	const relays = new Map(); // that are followed here, in the tab that leads, for others
 	const others = new Set(); // tabs that have asked
-	let leads, heard;
+	let leads, heard, resign;
 	let early; // what is asked of this tab before it leads, and who has yet to ask
 
 	// Held for as long as this tab is there. Who leads waits for it, so it comes before all messages.
@@ -125,14 +125,17 @@ export const shareTabs = (name = "sseprog") => {
 	};
 
 	const lead = async (options) => {
+		const away = (resign = new AbortController()).signal;
 		try {
-			await navigator.locks.request(name, options, async () => {
-				await gather();
-				return new Promise(() => {});
+			// No signal goes with `steal`.
+			await navigator.locks.request(name, options.steal ? options : { signal: away }, async () => {
+				const gone = new Promise((done, deny) => (away.onabort = () => deny(away.reason)));
+				await Promise.race([gather(), gone]);
+				return gone;
 			});
 		} catch (error) {
 			if (error.name !== "AbortError") return alone();
-			// Another tab has waited too long, and taken it.
+			// Another tab has waited too long, and taken it; or this page is kept while one looks at another.
 			early = null;
 			leads = false;
 			heard = Date.now();
@@ -143,7 +146,7 @@ export const shareTabs = (name = "sseprog") => {
 				job.feed.drop(job);
 				feed.add(job);
 			}
-			lead({});
+			if (!away.aborted) lead({});
 		}
 	};
 
@@ -200,6 +203,15 @@ export const shareTabs = (name = "sseprog") => {
 			lead({ steal: true });
 		}
 	}, BEAT);
+
+	// A page that is kept holds its locks, and does nothing.
+	addEventListener("pagehide", ({ persisted }) => persisted && resign?.abort());
+	addEventListener("pageshow", ({ persisted }) => {
+		if (!persisted) return;
+		heard = Date.now();
+		lead({});
+		jobs.forEach(want);
+	});
 
 	heard = Date.now();
 	present.then(() => lead({}), alone);
