@@ -222,7 +222,8 @@ class MoodyServer:
             known = epoch == self.epoch and seq.isdigit() and int(seq) <= len(log)
             at = int(seq) if known else len(log)
             state = log[at - 1][1] if at else document(job_id=job_id)
-            writer.write(self._frame(request, "status", {**state, "resumed": known}, at))
+            resumed = {"resumed": known} if request.cursor else {}
+            writer.write(self._frame(request, "status", {**state, **resumed}, at))
             # Who comes late is told the end as well.
             places[job_id] = at - 1 if self._has_ended(job_id) and not known else at
         while True:

@@ -46,7 +46,7 @@ class RealServer:
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self._server = uvicorn.Server(
             uvicorn.Config(
-                self._serve, interface="asgi3", ws="none", lifespan="off", log_config=None
+                self.serve, interface="asgi3", ws="none", lifespan="off", log_config=None
             )
         )
         self._thread = threading.Thread(
@@ -54,7 +54,7 @@ class RealServer:
         )
         self._thread.start()
 
-    async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
+    async def serve(self, scope: Any, receive: Any, send: Any) -> None:
         """Note each request for jobs, how long its answer lasts, and refuse some."""
         path, query = scope["path"], scope["query_string"].decode()
         if not path.startswith("/jobs/") or path.startswith("/jobs/static/"):

@@ -299,7 +299,7 @@ def test_a_snapshot_that_is_refused_ends_it(
     server.lasting["stream"] = busy
     page = track()
     polls(page)
-    server.lasting["snapshot"] = reply(status)
+    server.lasting["snapshot"] = reply(status, "{}", Content_Type="application/json")
     until(page, "links.at(-1).state === 'closed'", 3.5)
     assert page.evaluate("links.at(-1).reason") == reason
 

@@ -82,6 +82,23 @@ def test_an_answer_that_will_not_change_is_final(
     assert page.evaluate("log") == []
 
 
+@pytest.mark.parametrize(("status", "reason"), [(403, "denied"), (404, "gone")])
+def test_a_proxys_own_refusal_of_a_job_that_was_there_is_final_the_fifth_time(
+    track: Track, server: MoodyServer, status: int, reason: str
+) -> None:
+    theirs = reply(status, "<p>Who?</p>", Content_Type="text/html")
+    page = track()
+    until(page, "links.at(-1).state === 'open'")
+    server.moods["stream"] += [theirs]
+    server.moods["snapshot"] += 4 * [theirs]
+    server.cut_all()
+    until(page, "links.filter((link) => link.state === 'open').length === 2")
+    server.lasting |= {"stream": theirs, "snapshot": theirs}
+    server.cut_all()
+    assert ended(page) == reason
+    assert len(server.seen("snapshot")) == 10
+
+
 def test_a_redirect_to_a_login_page_is_a_denial(track: Track, server: MoodyServer) -> None:
     server.pages["/login"] = "<form></form>"
     server.moods["stream"] += [reply(302, Location="/login")]

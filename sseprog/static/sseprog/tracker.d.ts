@@ -98,13 +98,16 @@ export interface TrackerOptions {
  *   of them, which is opened again when a job comes, and two seconds after one was left. What
  *   differs in its query, `silence` or `maxReconnectAttempts` shares nothing. Where the server has no
  *   stream of many jobs, each gets its own. At most four streams are open, unless the page came over
- *   HTTP/2; what has no place on them is polled, eight jobs at a time, until there is one.
- * - The first retry after an event is left to the browser, which knows the server's `retry:`. What
+ *   HTTP/2; what has no place on them is polled, eight jobs in one go and two
+ *   requests at a time, until there is one.
+ * - The first retry after an event is left to the browser, which knows the server's `retry:`, unless
+ *   two streams in a row ended within a second: a proxy may have said `retry: 0`. What
  *   comes after that, and what an `EventSource` gives up on, is retried after 2^n x 500 ms, at most
  *   30 s, times a random number from 0 to 1, so that pages don't all come back in one instant.
  * - Each of these retries asks for the snapshot first (the URL without `/stream`), because an
  *   `EventSource` hides the status code: 404, 401, 403 and a job that has ended are final, a
- *   `Retry-After` is waited for.
+ *   `Retry-After` in seconds is waited for. Of a job that was there, such a code has to come with JSON,
+ *   as ours do, or five times: routers say 404, and firewalls 403, while a server is restarted.
  * - Where streams fail and snapshots don't, it polls: at once if no stream has had an event, after
  *   three failures in a row if one had, because snapshots skip events. (A server that answers
  *   neither is away, and nothing is counted.) `onStatus` is given what has
@@ -114,7 +117,8 @@ export interface TrackerOptions {
  *   cursor), and what is older than the last of them is dropped. Where a stream was once held back, a
  *   snapshot is compared whenever the stream has been quiet for 3 to 4 s.
  * - The stream is asked for `?heartbeat=event`, so that a dead connection can be told from a quiet job,
- *   and for `?last_event_id=`, so that nothing is missed. The URL's other parameters are kept.
+ *   and for `?last_event_id=`, so that nothing is missed; at once again if a proxy has kept the
+ *   browser's `Last-Event-ID` to itself. The URL's other parameters are kept.
  * - What a callback throws is reported (`reportError`), and the stream goes on.
  */
 export class JobProgressTracker {

@@ -3,7 +3,7 @@
 export const ENDED = ["completed", "failed", "cancelled", "lost"];
 
 const MOST = 64; // jobs on one stream
-const ROUND = 8; // snapshots asked for at a time
+const ROUND = 8; // snapshots asked for in one go, two at a time
 
 const feeds = new Set();
 const apart = new Set(); // keys of feeds whose jobs are not to be had together
@@ -13,26 +13,24 @@ const wait = (least, most) => performance.now() + least + Math.random() * (most 
 const address = (url, end) =>
 	Object.assign(new URL(url), { pathname: url.pathname.replace(/\/stream\/?$/, end) });
 
-// A browser opens six connections to a host, unless it is HTTP/2: two are left to the page.
-const hasRoom = (origin) =>
-	[...feeds].filter((feed) => feed.streams()).length < 4 ||
+// A browser has six connections, but for HTTP/2: two are left to the page.
+const hasRoom = (origin, taken = [...feeds].filter((feed) => feed.streams()).length) =>
+	taken < 4 ||
 	performance.getEntries().some((entry) => entry.name.startsWith(origin) && /^h[23]/.test(entry.nextHopProtocol));
 
-// One stream, and what is done where it doesn't come through.
 const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => {
 	const origin = `${new URL(key).origin}/`;
 	let run, source, timer, heard, state, attempt, planned;
-	// Times to ask for snapshots, to try a stream again, to leave out who has left, and to ask
-	// while a new stream says nothing.
+	// Times to ask for snapshots, to try a stream again, to leave out who has left, to doubt it.
 	let due, again, trim, patience;
-	// Why it polls; whether this stream has had an event; how many before it had none, and why;
-	// whether one of many jobs ever had.
-	let polling, proven, barren, why, asked, joint;
-	// Rounds of snapshots that were all there; whether a stream of many jobs was refused
-	// nevertheless, and one job is tried alone.
+	// Why it polls; since when this stream has had events; how many in a row ended within a second
+	// of them, or had none, and why; whether one of many jobs ever had.
+	let polling, proven, brief, barren, why, asked, joint;
+	// Snapshots since one failed; whether many jobs were refused nevertheless; one is tried.
 	let well, refused, trial;
 	const jobs = new Map();
 	let streamed = new Set(); // those on the stream
+	let given; // the cursor in its URL
 
 	const tell = (now, info = {}) => {
 		state = now;
@@ -41,11 +39,15 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 				if (tracker.state !== now || info.attempt) tracker.tell(now, info);
 	};
 
-	const doubtful = () => refused && !joint && jobs.size > 1 && well * ROUND >= jobs.size;
+	const doubtful = () => jobs.size > 1 && (apart.has(key) || (refused && !joint && well >= jobs.size));
 
-	const open = () => {
+	const cut = () => {
 		source?.close();
 		source = null;
+	};
+
+	const open = () => {
+		cut();
 		if (!hasRoom(origin)) {
 			polling ||= "full";
 			due = 0;
@@ -55,13 +57,11 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 		trial = doubtful();
 		streamed = new Set(trial ? [job] : jobs.values());
 		const many = streamed.size > 1;
-		const to = address(job.url, "/stream");
-		if (many) {
-			to.pathname = to.pathname.replace(/[^/]+\/stream$/, "stream");
-			for (const { id } of streamed) to.searchParams.append("job", id);
-		}
+		const to = address(job.url, many ? "/../stream" : "/stream");
+		if (many) for (const { id } of streamed) to.searchParams.append("job", id);
 		to.searchParams.set("heartbeat", "event");
-		if (!many && job.cursor.id) to.searchParams.set("last_event_id", job.cursor.id);
+		given = job.cursor.id;
+		if (!many && given) to.searchParams.set("last_event_id", given);
 		const mine = (source = new EventSource(to));
 		heard = Date.now();
 		patience = wait(3000, 3000);
@@ -77,24 +77,22 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 			});
 	};
 
-	// A stream has ended, or says nothing.
 	const miss = (reason) => {
-		// The first try is the browser's, which knows the server's `retry:`.
-		const native = reason === "busy" && !attempt && !barren;
+		// The first try is the browser's, which knows `retry:`; but a proxy may say 0.
+		brief = Date.now() - proven < 1000 ? brief + 1 : 0;
+		const native = reason === "busy" && !attempt && !barren && !(brief > 1);
 		why = reason;
 		barren += !proven;
 		refused = reason === "blocked" && !proven && well && streamed.size > 1;
 		proven = false;
-		// The second is soon, for whom snapshots work.
 		const most = barren > 1 && Math.min(60000, 10000 * 2 ** barren);
 		again = wait(most / 2, most);
-		if (!polling) return lose(0, native);
-		source.close();
-		source = null;
+		if (!polling) return lose(brief > 1 && 1000, native);
+		cut();
 	};
 
-	// Snapshots skip events: where a stream was good, give it two more tries.
-	const poor = () => barren > ([...jobs.values()].some(({ cursor }) => cursor.streamed) ? 2 : 0);
+	// Snapshots skip events: a good stream has two more tries.
+	const poor = () => barren > ([...jobs.values()].some(({ cursor }) => cursor.polled === false) ? 2 : 0);
 
 	const lose = (least, native) => {
 		if (++attempt > maxReconnectAttempts) {
@@ -106,22 +104,19 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 			patience = wait(6000, 6000);
 			due = poor() ? wait(0, 500) : Infinity;
 		} else {
-			source?.close();
-			source = null;
-			// Full jitter; little where the server has said when.
+			cut();
+			// Full jitter; little where the server said when.
 			delay = least + Math.random() * Math.min(least ? 2000 : 30000, 500 * 2 ** attempt);
 			due = wait(delay, delay);
 		}
 		tell("reconnecting", { attempt, delay });
 	};
 
-	// A sleeping page's timers stand still.
 	const check = () => {
 		const now = performance.now();
 		const quiet = source && Math.abs(Date.now() - heard);
 		if (quiet > silence || (polling && quiet > 10000)) miss("buffered");
 		else if (source && !proven && !polling && now > patience) {
-			// It stays on trial.
 			polling = why = "buffered";
 			due = 0;
 		}
@@ -130,7 +125,8 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 		if (source ? now > trim : ready) open();
 	};
 
-	const ask = async (job, signal) => {
+	const ask = async (job, signal, before) => {
+		await before;
 		// The browser's cache sends the ETag: no preflight.
 		const answer = await fetch(address(job.url, ""), { signal, cache: "no-cache" }).catch(() => Response.error());
 		return { job, answer, doc: answer.ok && (await answer.json().catch(() => null)) };
@@ -142,27 +138,30 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 		due = Infinity;
 		const signal = AbortSignal.any([run.signal, AbortSignal.timeout(9000)]);
 		const some = [...jobs.values()].slice(0, ROUND);
-		const answers = await Promise.all(some.map((job) => ask(job, signal)));
+		const asks = [];
+		const answers = await Promise.all(some.map((job, n) => (asks[n] = ask(job, signal, asks[n - 2]))));
 		if (mine !== asked) return; // an event was faster
 		let least;
 		const found = answers.filter(({ job, answer, doc }) => {
 			if (jobs.get(job.id) !== job) return false; // it has left
 			const { status, redirected, headers } = answer;
-			if ([400, 404, 410].includes(status)) end(job, "gone");
-			else if (status === 401 || status === 403 || (redirected && !doc)) end(job, "denied");
+			const final = /40[13]/.test(status) ? "denied" : /40[04]|410/.test(status) && "gone";
+			// A proxy has to say it five times.
+			if (final && (!job.last || /json/.test(headers.get("content-type")) || ++job.odd > 4)) end(job, final);
+			else if (redirected && !doc) end(job, "denied");
 			else if (ENDED.includes(doc?.status)) end(job, "ended", doc);
 			else if (doc) {
 				// Others have their turn next.
 				jobs.delete(job.id);
 				jobs.set(job.id, job);
 				return true;
-			} else least = Math.min(headers.get("retry-after") * 1000, 3e5) || 0;
+			} else least = Math.max(0, Math.min(headers.get("retry-after") * 1000, 3e5)) || 0;
 		});
 		if (mine !== asked) return; // nobody is left
 		if (!found.length) {
 			if (least === undefined) due = 0; // on to the others
 			else if (!proven) {
-				barren = well = 0; // the server was away, which says nothing about streams
+				barren = well = 0; // it was the server that was away
 				lose(least);
 			}
 			return;
@@ -175,7 +174,7 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 			const { cursor } = each.job;
 			late ||= proven && (cursor.seq ? +/\d+$/.exec(each.id) > cursor.seq : each.doc.updated_at > cursor.time);
 		}
-		well = found.length === some.length ? well + 1 : 0;
+		well = found.length === some.length ? well + some.length : 0;
 		polling ||= late ? "buffered" : poor() && why;
 		due = wait(10000, 15000);
 		if (!polling) return source || open();
@@ -187,35 +186,41 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 	};
 
 	const hear = ({ type, data, lastEventId }, only) => {
+		const doc = JSON.parse(data);
+		// Last-Event-ID went astray.
+		const { id, epoch, polled } = only.cursor ?? {};
+		if (!proven && !polled && !doc?.resumed && lastEventId.startsWith(`${epoch}-`) && given !== id) return open();
 		attempt = barren = again = 0;
-		proven = true;
+		proven ||= Date.now();
 		joint ||= !only;
 		polling = asked = null;
 		// What was held back once may be so again.
 		due = why === "buffered" ? wait(3000, 4000) : Infinity;
 		if (state !== "open") tell("open");
-		const doc = JSON.parse(data);
 		const job = only || jobs.get(doc?.job_id);
 		if (doc?.status && jobs.has(job?.id)) show(job, type, doc, lastEventId);
 		if (trial) split();
 	};
 
-	const show = (job, type, doc, id, polled) => {
-		const { cursor } = job;
+	const show = (job, type, doc, id, polled = false) => {
+		const { cursor, last } = job;
+		job.odd = 0;
 		const ends = ENDED.includes(doc.status);
 		const [, epoch, seq] = /(.+)-(\d+)$/.exec(id) ?? [];
-		const time = doc.updated_at;
-		// Without a cursor, as with many jobs or a proxy that strips the ETag, by the time.
+		const { progress, updated_at: time } = doc;
+		// Without a cursor by the time, unless a clock was set back.
 		const seen = epoch && cursor.epoch
-			? epoch === cursor.epoch && +seq <= cursor.seq && (cursor.polled || doc.resumed !== false)
-			: time && (type === "status" ? time <= cursor.time : cursor.polled && time < cursor.time);
+			? epoch === cursor.epoch && +seq <= cursor.seq
+			: time <= cursor.time &&
+				!(progress > last?.progress) &&
+				(type === "status" || (time < cursor.time && (cursor.polled || progress < last?.progress)));
 		if (seen && !ends) return;
-		job.cursor = { id, epoch, seq: +seq, time, polled, streamed: !polled };
+		job.cursor = { id, epoch, seq: +seq, time, polled };
 		job.last = doc;
 		for (const tracker of job.trackers)
 			if (type === "status") tracker.call("onStatus", doc);
 			else if (!ends) tracker.call("onProgress", doc);
-		if (ends && jobs.has(job.id)) end(job, "ended", doc); // nobody has left meanwhile
+		if (ends && jobs.has(job.id)) end(job, "ended", doc);
 	};
 
 	const end = (job, reason, doc) => {
@@ -225,10 +230,10 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 	};
 
 	const shut = () => {
-		source?.close();
+		cut();
 		clearInterval(timer);
 		run?.abort();
-		run = source = asked = null;
+		run = asked = null;
 		feeds.delete(feed);
 	};
 
@@ -251,24 +256,22 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 					name,
 					(event) => {
 						if (polling && !document.hidden) due = again = 0;
-						// Trust no old socket.
 						if (name === "online" || event.persisted) open();
 						else check();
 					},
 					run,
 				);
 			timer = setInterval(check, 300 + Math.random() * 200);
-			attempt = barren = again = well = 0;
+			attempt = barren = brief = again = well = 0;
 			polling = hasRoom(origin) ? null : "full";
 		}
 		if (polling) {
-			source?.close();
-			source = null;
+			cut();
 			due = again = 0;
 		} else if (source ? [...jobs.values()].some((job) => !streamed.has(job)) : !(due < Infinity)) open();
 	};
 
-	// Once for all that come in one turn, and go: React mounts twice.
+	// Once a turn: React mounts twice.
 	const plan = () => {
 		if (!planned) queueMicrotask(begin);
 		planned = true;
@@ -289,12 +292,11 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 			trim = wait(1000, 2000);
 			plan();
 		},
-		// For who comes to a job that is followed.
 		greet({ trackers, last }, tracker) {
 			if (!last || !trackers.has(tracker)) return;
 			if (polling) tracker.tell("polling", { reason: polling });
 			else if (proven) tracker.tell("open", {});
-			else state = "joined"; // it is told with the others
+			else state = "joined"; // to be told with the others
 			tracker.call("onStatus", last);
 		},
 	};
@@ -302,25 +304,24 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 	return feed;
 };
 
-// What is put in its place shares feeds otherwise: between tabs, for instance.
+// tabs.js puts another in its place.
 export const wiring = {
-	feedFor({ base, id, options }) {
+	feedFor({ base, id, url, options }) {
 		let key = [base, options.silence, options.maxReconnectAttempts].join();
-		if (apart.has(key)) key += ` ${id}`;
+		if (apart.has(key) && hasRoom(`${url.origin}/`, feeds.size)) key += ` ${id}`;
 		return [...feeds].find((feed) => feed.key === key && feed.jobs.size < MOST) ?? makeFeed(key, options);
 	},
 };
 
 const enter = (job) => wiring.feedFor(job).add(job);
 
-// The jobs that are followed.
 export const known = new Map();
 
 export const follow = (url, options, tracker, cursor = {}) => {
 	const [, folder, id] = /^(.*?)([^/]*)\/stream\/?$/.exec(url.pathname) ?? [, url.pathname, ""];
 	const base = url.origin + folder + url.search;
 	const key = [base, id, options.silence, options.maxReconnectAttempts].join();
-	const job = known.get(key) ?? { key, url, base, id: decodeURIComponent(id), options, cursor, trackers: new Set() };
+	const job = known.get(key) ?? { key, url, base, id: decodeURIComponent(id), options, cursor, trackers: new Set(), odd: 0 };
 	known.set(key, job);
 	job.trackers.add(tracker);
 	if (job.trackers.size === 1) enter(job);
@@ -353,7 +354,7 @@ export class JobProgressTracker {
 				try {
 					options[name]?.(...values);
 				} catch (error) {
-					reportError(error); // and go on
+					reportError(error);
 				}
 			},
 			tell(now, info) {
