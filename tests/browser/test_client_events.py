@@ -30,7 +30,7 @@ def log_of(page: Page, length: int) -> Any:
         ("store.js", 1750),
         ("react.js", 1200),
         ("tabs.js", 2800),
-        ("job-list.js", 7000),
+        ("job-list.js", 7200),
         ("notices.js", 3000),
     ],
 )

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from sseprog import JobCancelled
+
 from .real_server import RealServer
 
 Listing = Callable[..., Page]
@@ -193,7 +195,7 @@ def test_filters_by_text_and_by_status(listing: Listing) -> None:
     page.evaluate("give('a', 'completed', { progress: 100 })")
     expect(page.locator(".label")).to_have_text(["c"])
     choice.select_option("Lost (0)")
-    expect(page.locator("job-list .none")).to_have_text("No jobs")
+    expect(page.locator("job-list .none")).to_have_text("No job matches")
 
 
 def test_the_whole_is_summed_up(listing: Listing) -> None:
@@ -208,6 +210,23 @@ def test_the_whole_is_summed_up(listing: Listing) -> None:
     expect(page.locator(".summary")).to_have_text("1 of 4 done, 1 failed")
     expect(whole).to_have_attribute("aria-valuenow", "57")
     expect(whole).to_have_attribute("aria-valuetext", "1 of 4 done, 1 failed")
+
+
+def test_what_is_not_known_or_was_cancelled_is_not_done(listing: Listing, real: RealServer) -> None:
+    real.begin("a")
+    real.update("a", 40)
+    page = listing('label="Exports" jobs="a x y"')
+    whole = page.get_by_role("progressbar", name="Exports")
+    expect(page.locator(".summary")).to_have_text("0 of 3 done, 2 not known")
+    expect(whole).to_have_attribute("aria-valuenow", "40")
+    page.get_by_role("combobox", name="Status").select_option("Not known (2)")
+    expect(page.locator(".label")).to_have_text(["x", "y"])
+    real.fail("a", JobCancelled())
+    expect(page.locator(".summary")).to_have_text("0 of 3 done, 1 cancelled, 2 not known")
+    page.evaluate("list.remove('a')")
+    expect(page.locator(".summary")).to_have_text("0 of 2 done, 2 not known")
+    expect(page.locator("job-list .overall")).to_be_hidden()
+    assert page.locator(".track").first.get_attribute("aria-valuenow") is None
 
 
 def test_the_summary_is_announced_and_seldom(listing: Listing) -> None:
@@ -282,14 +301,14 @@ def test_cancelling_lasts_until_the_server_says_cancelled(
 
 
 def test_a_job_that_is_shown_is_cancelled_below_the_base(
-    listing: Listing, real: RealServer
+    listing: Listing, real: RealServer, eventually: Eventually
 ) -> None:
     real.begin("a")
     page = listing('cancellable base="/jobs"')
     page.evaluate("give('a', 'running', { progress: 1 })")
     page.get_by_role("button", name="Cancel a").click()
     expect(page.locator(".status")).to_have_text("Cancelling…")
-    assert real.asked == ["/jobs/a/cancel"]
+    eventually(lambda: real.asked == ["/jobs/a/cancel"])
 
 
 def test_text_of_jobs_is_never_markup(listing: Listing) -> None:

@@ -164,6 +164,19 @@ def test_toasts_are_stacked_and_success_goes_after_a_while(
     expect(toasts).to_have_count(1)
 
 
+def test_a_failure_stays_when_others_succeed(noticing: Noticing) -> None:
+    page = noticing("{ toast: true }")
+    page.evaluate(JOB)
+    page.evaluate("""() => {
+      for (const id of "abcdef") job(id, "running", 1);
+      job("a", "failed", 1);
+      for (const id of "bcdef") job(id, "completed", 100);
+    }""")
+    lines = page.get_by_role("status").locator("div")
+    expect(lines).to_have_count(4)
+    expect(lines.first).to_contain_text("a.mov failed")
+
+
 def test_a_job_that_had_ended_before_is_no_news(noticing: Noticing, server: MoodyServer) -> None:
     server.publish("complete", status="completed", progress=100)
     page = noticing("{ title: true, toast: true }", ELEMENT)

@@ -117,6 +117,6 @@ def test_a_server_may_import_it_and_comes_to_an_end(
     module: str, project: Callable[[str], Path]
 ) -> None:
     name = f"sseprog{module.removeprefix('.')}"
-    share = "shareTabs()" if name == "sseprog/tabs" else ""
-    script = f"import('{name}').then(({{ shareTabs }}) => {{ {share} }})"
+    calls = "shareTabs?.(); announce?.({ title: true, toast: true })(); tell?.({ job_id: 'a' });"
+    script = f"import('{name}').then(({{ shareTabs, announce, tell }}) => {{ {calls} }})"
     run("node", "-e", script, cwd=project("react19"))

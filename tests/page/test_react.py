@@ -345,7 +345,8 @@ def test_a_server_renders_it_without_the_network_and_the_page_goes_on(
         "below</job-progress>"
     )
     real.begin("a")
-    page = show(bundle("hydrate.js", HYDRATE, react), f'<main id="root">{rendered["html"]}</main>')
+    html = rendered["html"].replace('"/jobs/a/stream"', '"/elsewhere/a/stream"')
+    page = show(bundle("hydrate.js", HYDRATE, react), f'<main id="root">{html}</main>')
     says(page, "a", "running")
     says(page, "none", "idle")
     real.update("a", 40)

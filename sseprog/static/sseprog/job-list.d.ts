@@ -17,7 +17,10 @@ export interface JobListSummary {
   done: number;
   /** Those that failed or were lost. */
   failed: number;
-  /** Percent of all, where a job that has ended is 100 and one that tells nothing is 0. */
+  /**
+   * Percent of all, where a job that has ended is 100 and one that tells nothing is 0. Those that are
+   * not known, or may not be seen, are left out; `null` if there are no others.
+   */
   progress: number | null;
 }
 
@@ -86,7 +89,10 @@ export class JobList extends HTMLElement {
     | "reconnecting"
     | "done"
     | "failures"
-    | "none",
+    | "cancellations"
+    | "unknown"
+    | "none"
+    | "unmatched",
     string
   >;
   /** Follows a job, or says more about it. All jobs of a page share streams; see `JobProgressTracker`. */

@@ -91,7 +91,7 @@ button:hover, .row:hover { background: var(--rest) }
 }`;
 
 const COLUMNS = ["label", "status", "progress", "eta"];
-const STATUSES = ["running", "stalled", "pending", ...ENDED];
+const STATUSES = ["running", "stalled", "pending", ...ENDED, "gone", "denied"];
 const PACE = 250; // milliseconds between two sortings
 const SPARE = 4; // rows drawn above and below those in sight
 
@@ -154,7 +154,10 @@ export class JobList extends (globalThis.HTMLElement ?? Object) {
 		reconnecting: "Connection lost, reconnecting…",
 		done: "{} of {} done",
 		failures: "{} failed",
+		cancellations: "{} cancelled",
+		unknown: "{} not known",
 		none: "No jobs",
+		unmatched: "No job matches",
 	};
 
 	#ui = {};
@@ -364,7 +367,7 @@ export class JobList extends (globalThis.HTMLElement ?? Object) {
 			const { state, percent, ended } = look(row);
 			const { label, id, job, link } = row;
 			counts[state] = (counts[state] ?? 0) + 1;
-			sum += ended ? 100 : percent || 0;
+			if (state !== "gone" && state !== "denied") sum += ended ? 100 : percent || 0;
 			lost ||= link.state === "reconnecting" && link.attempt > 2;
 			// What isn't known comes last.
 			const unknown = sign * Infinity;
@@ -375,22 +378,29 @@ export class JobList extends (globalThis.HTMLElement ?? Object) {
 		if (by) this.#shown.sort((a, b) => sign * order(a.key, b.key) || a.number - b.number);
 
 		const { length } = this.#shown;
-		const { completed: done = 0, failed = 0, lost: gone = 0 } = counts;
-		const whole = total ? Math.floor(sum / total) : null;
+		const count = (...states) => states.reduce((sum, state) => sum + (counts[state] ?? 0), 0);
+		const done = count("completed");
+		const failed = count("failed", "lost");
+		const cancelled = count("cancelled");
+		const unknown = count("gone", "denied");
+		const rest = total - unknown; // nobody knows how far the others are
+		const whole = rest ? Math.floor(sum / rest) : null;
 		const ariaLabel = this.getAttribute("label") ?? words.title;
 		const summary = join([
 			words.done.replace("{}", done).replace("{}", total),
-			failed + gone && words.failures.replace("{}", failed + gone),
+			failed && words.failures.replace("{}", failed),
+			cancelled && words.cancellations.replace("{}", cancelled),
+			unknown && words.unknown.replace("{}", unknown),
 			lost && words.reconnecting,
 		]);
 		set(ui.title, { textContent: ariaLabel });
 		set(ui.summary, { textContent: total ? summary : "" });
-		set(ui.overall, { textContent: whole, hidden: !total });
+		set(ui.overall, { textContent: whole, hidden: !rest });
 		set(ui.track, { ariaLabel, ariaValueNow: whole, ariaValueText: total ? summary : words.none });
 		// Parts of the bar, each from where the last one ends.
-		[done, failed + gone, counts.cancelled ?? 0, sum / 100].reduce((from, part, index) => {
+		[done, failed, cancelled, sum / 100].reduce((from, part, index) => {
 			const to = index < 3 ? from + part : part;
-			set(ui.track, { [`--${"abcd"[index]}`]: `${(100 * to) / (total || 1)}%` });
+			set(ui.track, { [`--${"abcd"[index]}`]: `${(100 * to) / (rest || 1)}%` });
 			return to;
 		}, 0);
 		for (const option of ui.only.children)
@@ -401,8 +411,8 @@ export class JobList extends (globalThis.HTMLElement ?? Object) {
 		set(ui.scroll, { ariaLabel });
 		set(ui.table, { ariaLabel, ariaRowCount: length + 1 });
 		set(ui.body, { "--n": length });
-		set(ui.none, { textContent: length ? "" : words.none, hidden: length });
-		const detail = { total, done, failed: failed + gone, progress: whole };
+		set(ui.none, { textContent: length ? "" : total ? words.unmatched : words.none, hidden: length });
+		const detail = { total, done, failed, progress: whole };
 		this.#summary = summary;
 		if (this.#told !== (this.#told = `${Object.values(detail)}`))
 			this.dispatchEvent(new CustomEvent("job-list-change", { detail, bubbles: true, composed: true }));

@@ -47,10 +47,10 @@ const MOST = 4; // toasts at a time
 const STAY = 10; // seconds in sight, unless it tells of a failure
 
 export const allowNotifications = async () =>
-	(await self.Notification?.requestPermission()) === "granted";
+	(await globalThis.Notification?.requestPermission()) === "granted";
 
 export const tell = (job, label) =>
-	dispatchEvent(Object.assign(new CustomEvent("job-progress", { detail: job }), { label }));
+	globalThis.dispatchEvent?.(Object.assign(new CustomEvent("job-progress", { detail: job }), { label }));
 
 // A document is data: it may lead to this site only, and hold what is no address at all.
 const web = (url, own) => {
@@ -60,6 +60,7 @@ const web = (url, own) => {
 };
 
 export const announce = ({ title, toast, notification, link } = {}) => {
+	if (!globalThis.document) return () => {}; // on a server
 	const jobs = new Map(); // all that were seen alive, while one of them is
 	const host = document.createElement("div");
 	const root = host.attachShadow({ mode: "open" });
@@ -107,7 +108,8 @@ export const announce = ({ title, toast, notification, link } = {}) => {
 		put(node, "span", { textContent: text });
 		if (href) put(node, "a", { href, textContent: words.link });
 		put(node, "button", { textContent: "×", ariaLabel: words.close, title: words.close, onclick: () => drop(node) });
-		if (root.children.length > MOST) drop(root.firstChild);
+		// The good news go first.
+		if (root.children.length > MOST) drop(root.querySelector(".completed") ?? root.firstChild);
 	};
 
 	const hear = (event) => {

@@ -53,19 +53,21 @@ export const JobProgress = forwardRef((props, theirs) => {
 			node?.addEventListener("click", click, true);
 		};
 	});
+	const src = job && streamUrl(job, base);
 	const ref = useMemo(
 		() => (node) => {
 			attach(node);
+			node?.setAttribute("src", src); // what a server has written stays, whatever its base
 			if (typeof theirs === "function") return theirs(node);
 			if (theirs) theirs.current = node;
 		},
-		[theirs],
+		[theirs, src],
 	);
 	for (const type in EVENTS) delete rest[EVENTS[type]];
 	if (!job) return null;
 	return createElement("job-progress", {
 		...rest,
-		src: streamUrl(job, base),
+		src,
 		// React 18 writes false as text, and className as it is.
 		cancellable: cancellable ? "" : undefined,
 		hidden: hidden || undefined,

@@ -146,7 +146,7 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 			if (jobs.get(job.id) !== job) return false; // it has left
 			const { status, redirected, headers } = answer;
 			const final = /40[13]/.test(status) ? "denied" : /40[04]|410/.test(status) && "gone";
-			// A proxy has to say it five times.
+			// Proxies say so, too.
 			if (final && (!job.last || /json/.test(headers.get("content-type")) || ++job.odd > 4)) end(job, final);
 			else if (redirected && !doc) end(job, "denied");
 			else if (ENDED.includes(doc?.status)) end(job, "ended", doc);
@@ -304,7 +304,7 @@ const makeFeed = (key, { silence = 37500, maxReconnectAttempts = Infinity }) => 
 	return feed;
 };
 
-// tabs.js puts another in its place.
+// tabs.js replaces it.
 export const wiring = {
 	feedFor({ base, id, url, options }) {
 		let key = [base, options.silence, options.maxReconnectAttempts].join();
