@@ -231,6 +231,8 @@ def test_the_component_draws_and_tells(app: Page, real: RealServer) -> None:
     app.locator("job-progress[state=running]").wait_for()
     real.fail("b", JobFailed("No."))
     app.wait_for_function("told.at(-1)[1] === 'closed'")
+    links = [state for name, state, _ in app.evaluate("told") if name == "connection"]
+    assert links.count("closed") == 1  # by its end, and not as it begins
     assert [line for line in app.evaluate("told") if line[0] == "error"] == [
         ["error", "failed", "b"]
     ]

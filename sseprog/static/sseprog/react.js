@@ -57,7 +57,8 @@ export const JobProgress = forwardRef((props, theirs) => {
 	const ref = useMemo(
 		() => (node) => {
 			attach(node);
-			node?.setAttribute("src", src); // what a server has written stays, whatever its base
+			// What a server has written stays, whatever its base.
+			if (node && node.getAttribute("src") !== src) node.setAttribute("src", src);
 			if (typeof theirs === "function") return theirs(node);
 			if (theirs) theirs.current = node;
 		},
