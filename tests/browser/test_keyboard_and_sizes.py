@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from ..keyboard import presser
 from .moody_server import MoodyServer
 from .real_server import RealServer
 from .test_list_states import FILL
@@ -22,14 +23,7 @@ FOCUS = """async () => {
   return [node.ariaLabel || node.textContent.trim(), seen];
 }"""
 
-
-def press(page: Page, *keys: str) -> str:
-    """Press keys, and return what has the focus then, which a person must see."""
-    for key in keys:
-        page.keyboard.press(key)
-    name, seen = page.evaluate(FOCUS)
-    assert seen, name
-    return str(name)
+press = presser(FOCUS)
 
 
 def test_a_list_and_its_toasts_by_the_keyboard_alone(

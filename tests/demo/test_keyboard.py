@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from ..keyboard import presser
 from .conftest import Serve
 from .demo_page import DemoPage
 from .demo_process import DemoProcess
@@ -22,14 +23,7 @@ FOCUS = """() => {
   return [name.trim(), shown.some(outlined) || node.localName === "video"];
 }"""
 
-
-def press(page: Page, *keys: str) -> str:
-    """Press keys, and return what has the focus then, which a person must see."""
-    for key in keys:
-        page.keyboard.press(key)
-    name, seen = page.evaluate(FOCUS)
-    assert seen, name
-    return str(name)
+press = presser(FOCUS)
 
 
 def press_until(page: Page, key: str, name: str) -> None:
